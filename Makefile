@@ -1,0 +1,63 @@
+# make run    set up, and serve on 127.0.0.1:4000 against the built-in StackSpot simulator
+# make test   set up, and run the whole test suite
+# make lint   ruff and mypy --strict
+# make bench  the benchmarks
+# make lock   pin the dependencies anew
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes
+CLIENTS := .venv-clients
+COMPILE := -m piptools compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links
+
+.PHONY: help run test lint format bench lock clean
+help:
+	@sed -n 's/^# //p' Makefile
+
+run: $(VENV)/.run
+	@LOG_FORMAT=$${LOG_FORMAT:-console} $(BIN)/python -m proxy serve --demo
+
+test: $(VENV)/.dev $(CLIENTS)/litellm/.done
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m tests.bench
+
+$(VENV)/.run: requirements.lock
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: set PYTHON=/path/to/python"; exit 1; }
+	@echo "setting up $(VENV) with $(PYTHON)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python $(INSTALL) -r requirements.lock
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run tests/requirements.lock pyproject.toml
+	@echo "adding what the tests and linters need"
+	@$(BIN)/python $(INSTALL) -r tests/requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Clients whose dependencies clash with the others' have an environment of their own.
+$(CLIENTS)/%/.done: tests/clients/%/requirements.lock
+	@echo "setting up $(CLIENTS)/$*"
+	@$(PYTHON) -m venv $(CLIENTS)/$*
+	@$(CLIENTS)/$*/bin/python $(INSTALL) -r $<
+	@touch $@
+
+lock: $(VENV)/.dev
+	$(BIN)/python $(COMPILE) -o requirements.lock pyproject.toml
+	$(BIN)/python $(COMPILE) -o tests/requirements.lock tests/requirements.in
+	$(BIN)/python $(COMPILE) -o tests/clients/litellm/requirements.lock tests/clients/litellm/requirements.in
+
+clean:
+	rm -rf $(VENV) $(CLIENTS) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

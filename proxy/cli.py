@@ -1,0 +1,123 @@
+"""The command line: ``serve`` (the default) and ``simulator``."""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Coroutine, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import dotenv
+import structlog
+import uvloop
+
+from proxy import __version__, simulator
+from proxy.config import Config, ConfigError, load
+from proxy.config.environment import Environment
+from proxy.server.app import create_app
+from proxy.server.run import serve
+from proxy.telemetry import logs
+
+COMMANDS = ("serve", "simulator")
+
+_TRY_IT = """\
+
+  The proxy listens on {url}
+
+  curl -N {url}/v1/chat/completions \\
+    -H 'content-type: application/json' -H '{header}: demo-1' \\
+    -d '{{"model": "{model}", "stream": true, "messages": [{{"role": "user", "content": "Hello!"}}]}}'
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command; the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] not in (*COMMANDS, "-h", "--help", "--version"):
+        arguments.insert(0, "serve")
+    options = _parser().parse_args(arguments)
+    try:
+        if options.command == "simulator":
+            return _run(_simulator(options))
+        return _run(_serve(options))
+    except (ConfigError, simulator.ReplayError) as error:
+        print(f"stackspot-proxy: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"stackspot-proxy: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="stackspot-proxy", description="OpenAI's API in front of StackSpot AI's agents."
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    serving = commands.add_parser("serve", help="serve the proxy (the default command)")
+    serving.add_argument("--config", type=Path, metavar="FILE", help="default: PROXY_CONFIG, else ./config.yaml")
+    serving.add_argument("--host", metavar="H", help="default: PROXY_HOST, else 127.0.0.1")
+    serving.add_argument("--port", type=_port, metavar="P", help="default: PROXY_PORT, else 4000; 0 takes a free one")
+    serving.add_argument(
+        "--demo", action="store_true", help="answer from the built-in simulator; needs no credentials and no config"
+    )
+    standing_in = commands.add_parser("simulator", help="serve the StackSpot stand-in alone")
+    standing_in.add_argument("--port", type=_port, metavar="P", default=8090, help="default: 8090")
+    standing_in.add_argument("--replay", type=Path, metavar="DIR", help="answer with captured streams")
+    return parser
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError("a port is between 0 and 65535")
+    return port
+
+
+def _run(command: Coroutine[None, None, None]) -> int:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(command)
+    return 0
+
+
+async def _serve(options: argparse.Namespace) -> None:
+    environment = Environment(os.environ, dotenv.dotenv_values(".env"))
+    file = options.config or (Path(named) if (named := environment("PROXY_CONFIG")) else None)
+    config = load(file, environment, host=options.host, port=options.port, demo=options.demo)
+    logs.configure(config.log_level, config.log_format)
+    async with contextlib.AsyncExitStack() as stack:
+        if config.demo:
+            stand_in = await stack.enter_async_context(simulator.serve())
+            config = replace(config, idm_url=stand_in.url, api_url=stand_in.url)
+        _tell(config)
+
+        def on_ready(url: str) -> None:
+            structlog.get_logger().info("server.listening", url=url)
+            if logs.for_people(config.log_format):
+                model, header = config.models[0].name, config.correlation.header
+                print(_TRY_IT.format(url=url, header=header, model=model), flush=True)
+
+        await serve(create_app(config), config.host, config.port, drain=config.drain_timeout, on_ready=on_ready)
+
+
+def _tell(config: Config) -> None:
+    log = structlog.get_logger()
+    for warning in config.warnings:
+        log.warning("config.warning", warning=warning)
+    log.info("config.loaded", source=config.source, models=[model.name for model in config.models], demo=config.demo)
+
+
+async def _simulator(options: argparse.Namespace) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with simulator.serve(port=options.port, replay=options.replay) as stand_in:
+        print(
+            f"StackSpot's stand-in listens on {stand_in.url}; "
+            f"set STACKSPOT_IDM_URL={stand_in.url} STACKSPOT_API_URL={stand_in.url}",
+            flush=True,
+        )
+        await stop.wait()

@@ -1,0 +1,167 @@
+"""A YAML file as nodes that know their line, so that whatever is wrong with a value can be pointed at."""
+
+import difflib
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from proxy.config.settings import ConfigError
+
+_ENVIRONMENT = re.compile(r"os\.environ/(\w+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A value of a file: ``path`` as ``model_list[0].litellm_params``, ``line`` counted from 1.
+
+    ``lookup`` gives environment variables; an ``os.environ/NAME`` whose variable is unset counts as absent.
+    """
+
+    path: str
+    line: int
+    file: str
+    raw: Any
+    lookup: Callable[[str], str | None]
+
+    def error(self, problem: str) -> ConfigError:
+        return ConfigError(f"{self.where}: {self.path or 'the file'}: {problem}")
+
+    @property
+    def where(self) -> str:
+        return f"{self.file}:{self.line}"
+
+    def value(self) -> Any:
+        """The scalar, with ``os.environ/NAME`` looked up; None when absent."""
+        if isinstance(self.raw, str) and (reference := _ENVIRONMENT.fullmatch(self.raw)):
+            return self.lookup(reference[1])
+        return self.raw
+
+    @property
+    def variable(self) -> str | None:
+        """The environment variable that the value is read from."""
+        reference = _ENVIRONMENT.fullmatch(self.raw) if isinstance(self.raw, str) else None
+        return reference[1] if reference else None
+
+    def fields(self, known: tuple[str, ...], elsewhere: Mapping[str, str] | None = None) -> dict[str, "Node"]:
+        """The entries of a mapping. A key that is neither ``known`` nor named in ``elsewhere`` (keys of other
+        programs, kept out) is an error with a suggestion."""
+        if self.raw is None:
+            return {}
+        if not isinstance(self.raw, dict):
+            raise self.error("a mapping is expected here")
+        found = {}
+        for key, node in self.raw.items():
+            if key in known:
+                found[key] = node
+            elif key not in (elsewhere or {}):
+                close = difflib.get_close_matches(str(key), known, n=1)
+                hint = f"; did you mean {close[0]!r}?" if close else f"; known here: {', '.join(known)}"
+                raise ConfigError(f"{node.where}: {node.path}: unknown key{hint}")
+        return found
+
+    def keys(self) -> Iterator[tuple[str, "Node"]]:
+        """The entries of a mapping whose keys are free."""
+        if self.raw is not None and not isinstance(self.raw, dict):
+            raise self.error("a mapping is expected here")
+        yield from (self.raw or {}).items()
+
+    def items(self) -> list["Node"]:
+        if self.raw is None:
+            return []
+        if not isinstance(self.raw, list):
+            raise self.error("a list is expected here")
+        return self.raw
+
+    def text(self) -> str | None:
+        value = self.value()
+        if value is None or value == "":
+            return None
+        if isinstance(value, bool | dict | list):
+            raise self.error("a text is expected here")
+        return str(value)
+
+    def number(self, at_least: float = 0) -> float | None:
+        value = self.value()
+        if isinstance(value, str):
+            try:
+                value = float(value)
+            except ValueError:
+                raise self.error(f"a number is expected here, not {value!r}") from None
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.error("a number is expected here")
+        if not at_least <= value < float("inf"):
+            raise self.error(f"{value:g} is too small; at least {at_least:g}" if value < at_least else "not finite")
+        return int(value) if value == int(value) else value
+
+    def flag(self) -> bool | None:
+        value = self.value()
+        if isinstance(value, str):
+            return as_flag(value, self.error)
+        if value is not None and not isinstance(value, bool):
+            raise self.error("true or false is expected here")
+        return value
+
+    def choice(self, *allowed: str) -> str | None:
+        value = self.text()
+        if value is not None and value not in allowed:
+            raise self.error(f"one of {', '.join(allowed)} is expected here, not {value!r}")
+        return value
+
+
+def as_flag(value: str, error: Callable[[str], ConfigError]) -> bool:
+    lowered = value.strip().lower()
+    if lowered in ("true", "1", "yes", "on"):
+        return True
+    if lowered in ("false", "0", "no", "off"):
+        return False
+    raise error(f"true or false is expected here, not {value!r}")
+
+
+def read(path: Path, lookup: Callable[[str], str | None]) -> Node:
+    """The root node of a file. Raises ``ConfigError`` for one that cannot be read or is not YAML."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from None
+    return parse(text, str(path), lookup)
+
+
+def parse(text: str, file: str, lookup: Callable[[str], str | None]) -> Node:
+    loader = yaml.SafeLoader(text)
+    try:
+        root = loader.get_single_node()
+        return _node(root, "", file, loader, lookup) if root else Node("", 1, file, None, lookup)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigError(f"{file}:{line}: not valid YAML: {error.problem}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{file}: not valid YAML: {error}") from None
+    finally:
+        loader.dispose()
+
+
+def _node(node: yaml.Node, path: str, file: str, loader: yaml.SafeLoader, lookup: Callable[[str], str | None]) -> Node:
+    line = node.start_mark.line + 1
+    raw: Any
+    if isinstance(node, yaml.MappingNode):
+        own = [str(loader.construct_object(key)) for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        if twice := next((key for key in own if own.count(key) > 1), None):
+            raise ConfigError(f"{file}:{line}: {path or 'the file'}: the key {twice!r} stands here twice")
+        loader.flatten_mapping(node)
+        raw = {}
+        for key_node, value_node in node.value:
+            key = str(loader.construct_object(key_node))
+            inner = f"{path}.{key}" if path else key
+            value = _node(value_node, inner, file, loader, lookup)
+            raw[key] = Node(inner, key_node.start_mark.line + 1, file, value.raw, lookup)
+    elif isinstance(node, yaml.SequenceNode):
+        raw = [_node(item, f"{path}[{index}]", file, loader, lookup) for index, item in enumerate(node.value)]
+    else:
+        raw = loader.construct_object(node)
+    return Node(path, line, file, raw, lookup)

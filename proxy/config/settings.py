@@ -1,0 +1,84 @@
+"""What can be configured, and the defaults. Times are in seconds unless a name says otherwise."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the message says what, where and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Correlation:
+    """``also_accept`` are other headers, or ``metadata.session_id``, tried in order."""
+
+    header: str = "correlation-id"
+    required: bool = True
+    also_accept: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    connect: float = 5
+    first_token: float = 180
+    idle: float = 60
+    write_stall: float = 30
+    request_body: float = 30
+    total: float = 900
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    max_body_mb: float = 10
+    max_streams: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    keep_text: bool = False
+    stream_arguments: bool = False
+    max_arguments_kb: int = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One entry of ``model_list``. ``target`` is what stands behind the provider's name in ``model``."""
+
+    name: str
+    provider: str
+    target: str
+    aliases: tuple[str, ...] = ()
+    agent_id: str | None = None
+    realm: str | None = None
+    client_id: str | None = None
+    client_secret: str | None = field(default=None, repr=False)
+    api_key: str | None = field(default=None, repr=False)
+    end_marker: Literal["required", "optional"] = "required"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything the proxy is told. ``origins`` says of every setting by its path where its value came from."""
+
+    models: tuple[Model, ...]
+    host: str = "127.0.0.1"
+    port: int = 4000
+    demo: bool = False
+    idm_url: str = "https://idm.stackspot.com"
+    api_url: str = "https://genai-inference-app.stackspot.com"
+    master_key: str | None = field(default=None, repr=False)
+    log_level: str = "INFO"
+    log_format: Literal["json", "console", "auto"] = "auto"
+    log_messages: bool = False
+    correlation: Correlation = Correlation()
+    timeouts: Timeouts = Timeouts()
+    limits: Limits = Limits()
+    keepalive_s: float = 15
+    commit_after: float = 45
+    drain_timeout: float = 30
+    strict_params: bool = False
+    tools: Tools = Tools()
+    source: str = "defaults"
+    warnings: tuple[str, ...] = ()
+    origins: Mapping[str, str] = field(default_factory=dict)

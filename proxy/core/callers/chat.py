@@ -1,0 +1,196 @@
+"""OpenAI Chat Completions, as a caller's dialect."""
+
+import orjson
+
+from proxy.core.answer import Finish, Rendering, Usage
+from proxy.core.call import Call
+from proxy.core.callers import chat_request
+from proxy.core.dialect import Refusal
+from proxy.errors import ProxyError
+
+PIECE_CHARS = 8192
+"""At most so many characters in one chunk: 32 KB at the most; beyond it some clients' line readers break."""
+
+
+class Chat:
+    routes = ("/v1/chat/completions", "/chat/completions")
+
+    def read(self, body: bytes, id: str, created: int) -> Call:
+        return chat_request.read(body, id, created)
+
+    def stream(self, call: Call) -> Rendering:
+        return ChatStream(call)
+
+    def whole(self, call: Call) -> Rendering:
+        return ChatWhole(call)
+
+    def refuse(self, error: ProxyError) -> Refusal:
+        return refuse(error)
+
+
+def refuse(error: ProxyError) -> Refusal:
+    """An error as OpenAI's clients read it, with the headers their retries go by."""
+    headers = {"content-type": "application/json"}
+    if error.retry_after is not None:
+        headers["retry-after"] = str(error.retry_after)
+    if error.hopeless:
+        headers["x-should-retry"] = "false"
+    return Refusal(error.status, headers, _error_json(error))
+
+
+class ChatStream:
+    """An answer as chunks: server-sent events, the text of one read as one chunk."""
+
+    def __init__(self, call: Call) -> None:
+        usage = b',"usage":null' if call.include_usage else b""
+        self.chunks = 0
+        self._head = b"data: " + _head(call, "chat.completion.chunk") + b',"choices":['
+        self._delta = self._head + b'{"index":0,"delta":'
+        self._tail = b',"logprobs":null,"finish_reason":null}]' + usage + b"}\n\n"
+        self._usage_null = usage
+        self._include_usage = call.include_usage
+        self._texts: list[str] = []
+        self._out: list[bytes] = []
+        self._begun = False
+        self._calls = 0
+        self._bare_call = False  # the call opened last has no arguments yet
+
+    def text(self, piece: str) -> None:
+        self._texts.append(piece)
+
+    def call(self, id: str, name: str) -> None:
+        self._flush()
+        self._begin()
+        opened = {"index": self._calls, "id": id, "type": "function", "function": {"name": name, "arguments": ""}}
+        self._chunk(orjson.dumps({"tool_calls": [opened]}))
+        self._calls += 1
+        self._bare_call = True
+
+    def arguments(self, piece: str) -> None:
+        if not piece:
+            return
+        self._bare_call = False
+        for at in range(0, len(piece), PIECE_CHARS):
+            text = _json(piece[at : at + PIECE_CHARS])
+            self._chunk(b'{"tool_calls":[{"index":%d,"function":{"arguments":%b}}]}' % (self._calls - 1, text))
+
+    def finish(self, end: Finish) -> None:
+        self._flush()
+        self._begin()
+        self._out.append(
+            b'%b{"index":0,"delta":{},"logprobs":null,"finish_reason":"%b"}]%b}\n\n'
+            % (self._head, end.reason.encode(), self._usage_null)
+        )
+        self.chunks += 1
+        if self._include_usage:
+            usage = orjson.dumps(_usage(end.usage or Usage(0, 0)))
+            self._out.append(b'%b],"usage":%b}\n\n' % (self._head, usage))
+            self.chunks += 1
+        self._out.append(b"data: [DONE]\n\n")
+
+    def fail(self, error: ProxyError) -> None:
+        self._flush()
+        self._out.append(b"data: " + _error_json(error) + b"\n\n")
+
+    def take(self) -> bytes:
+        if self._texts:
+            self._flush()
+        if not self._out:
+            return b""
+        out = b"".join(self._out)
+        self._out.clear()
+        return out
+
+    def _begin(self) -> None:
+        if not self._begun:
+            self._begun = True
+            self._chunk(b'{"role":"assistant","content":""}')
+        if self._bare_call:
+            self.arguments("{}")
+
+    def _flush(self) -> None:
+        if not self._texts:
+            return
+        text = "".join(self._texts)
+        self._texts.clear()
+        if not text:
+            return
+        self._begin()
+        for at in range(0, len(text), PIECE_CHARS):
+            self._chunk(b'{"content":%b}' % _json(text[at : at + PIECE_CHARS]))
+
+    def _chunk(self, delta: bytes) -> None:
+        self._out.append(self._delta + delta + self._tail)
+        self.chunks += 1
+
+
+class ChatWhole:
+    """An answer as one body, given out when it is finished."""
+
+    def __init__(self, call: Call) -> None:
+        self.chunks = 0
+        self._call = call
+        self._texts: list[str] = []
+        self._calls: list[tuple[str, str, list[str]]] = []
+        self._body = b""
+
+    def text(self, piece: str) -> None:
+        self._texts.append(piece)
+
+    def call(self, id: str, name: str) -> None:
+        self._calls.append((id, name, []))
+
+    def arguments(self, piece: str) -> None:
+        self._calls[-1][2].append(piece)
+
+    def finish(self, end: Finish) -> None:
+        text = "".join(self._texts)
+        message: dict[str, object] = {
+            "role": "assistant",
+            "content": text if text or not self._calls else None,
+            "refusal": None,
+        }
+        if self._calls:
+            message["tool_calls"] = [
+                {"id": id, "type": "function", "function": {"name": name, "arguments": "".join(pieces) or "{}"}}
+                for id, name, pieces in self._calls
+            ]
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": end.reason}
+        rest = orjson.dumps({"choices": [choice], "usage": _usage(end.usage or Usage(0, 0))})
+        self._body = _head(self._call, "chat.completion") + b"," + rest[1:]
+        self.chunks += 1
+
+    def fail(self, error: ProxyError) -> None:
+        """Nothing of it has gone out, so the error becomes the response itself."""
+
+    def take(self) -> bytes:
+        body, self._body = self._body, b""
+        return body
+
+
+def _head(call: Call, kind: str) -> bytes:
+    """The beginning of every object of one answer, left open."""
+    head = {"id": f"chatcmpl-{call.id}", "object": kind, "created": call.created, "model": call.model}
+    return orjson.dumps(head)[:-1]
+
+
+def _json(text: str) -> bytes:
+    try:
+        return orjson.dumps(text)
+    except orjson.JSONEncodeError:  # a lone surrogate, which UTF-8 cannot carry
+        return orjson.dumps(text.encode(errors="replace").decode())
+
+
+def _usage(usage: Usage) -> dict[str, object]:
+    return {
+        "prompt_tokens": usage.prompt,
+        "completion_tokens": usage.completion,
+        "total_tokens": usage.prompt + usage.completion,
+        "prompt_tokens_details": {"cached_tokens": usage.cached},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
+    }
+
+
+def _error_json(error: ProxyError) -> bytes:
+    body = {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
+    return orjson.dumps({"error": body})

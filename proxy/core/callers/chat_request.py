@@ -1,0 +1,276 @@
+"""The body of a chat completion request, checked and read into a ``Call``."""
+
+import json
+import re
+from typing import Annotated, Any, Literal, get_type_hints
+
+import msgspec
+from msgspec import Meta, Struct
+
+from proxy.core.call import AssistantText, Call, Entry, SystemText, Tool, ToolCall, ToolChoice, ToolResult, UserText
+from proxy.errors import InvalidRequest
+
+TOOL_NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,128}")
+
+Unit = Annotated[float, Meta(ge=0, le=1)]
+Penalty = Annotated[float, Meta(ge=-2, le=2)]
+Count = Annotated[int, Meta(ge=1)]
+
+
+class Part(Struct):
+    type: str
+    text: str | None = None
+    refusal: str | None = None
+
+
+class FunctionCall(Struct):
+    name: str
+    arguments: str = ""
+
+
+class ToolCallSpec(Struct):
+    id: str
+    function: FunctionCall
+
+
+class Message(Struct):
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: str | list[Part] | None = None
+    name: str | None = None
+    tool_calls: list[ToolCallSpec] | None = None
+    tool_call_id: str | None = None
+    function_call: FunctionCall | None = None
+
+
+class Function(Struct):
+    name: str
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+
+
+class ToolSpec(Struct):
+    type: str
+    function: Function | None = None
+
+
+class StreamOptions(Struct):
+    include_usage: bool | None = None
+
+
+class Unsupported(Struct, kw_only=True):
+    """Parameters that a text upstream cannot honour."""
+
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    top_p: Unit | None = None
+    seed: int | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    reasoning_effort: str | None = None
+    verbosity: str | None = None
+    max_tokens: Count | None = None
+    max_completion_tokens: Count | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
+    logit_bias: dict[str, float] | None = None
+    stop: str | Annotated[list[str], Meta(max_length=4)] | None = None
+    response_format: dict[str, Any] | None = None
+    store: bool | None = None
+    metadata: dict[str, Any] | None = None
+    user: str | None = None
+    service_tier: str | None = None
+    modalities: list[str] | None = None
+    audio: dict[str, Any] | None = None
+    prediction: dict[str, Any] | None = None
+    web_search_options: dict[str, Any] | None = None
+    prompt_cache_key: str | None = None
+    safety_identifier: str | None = None
+
+
+class Request(Unsupported, kw_only=True):
+    model: Annotated[str, Meta(min_length=1)]
+    messages: Annotated[list[Message], Meta(min_length=1)]
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    n: Count | None = None
+    tools: list[ToolSpec] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    session_id: str | None = None
+
+
+_DECODER = msgspec.json.Decoder(Request)
+_UNSUPPORTED = tuple(get_type_hints(Unsupported))
+_AT = re.compile(r" - at `\$\.?(.*?)`$")
+_MISSING = re.compile(r"missing required field `(\w+)`")
+
+
+def read(body: bytes, id: str, created: int) -> Call:
+    """Raises ``InvalidRequest`` that names the field."""
+    request = _decode(body)
+    system, history, media = _conversation(request.messages)
+    tools = _tools(request.tools or [])
+    return Call(
+        id=id,
+        created=created,
+        model=request.model,
+        system=system,
+        history=history,
+        stream=bool(request.stream),
+        include_usage=bool(request.stream and request.stream_options and request.stream_options.include_usage),
+        tools=tools,
+        choice=_choice(request.tool_choice, tools),
+        parallel_calls=request.parallel_tool_calls is not False,
+        answers=request.n or 1,
+        unsupported=_sent(request) + media,
+        session=_session(request),
+    )
+
+
+def _decode(body: bytes) -> Request:
+    try:
+        try:
+            return _DECODER.decode(body)
+        except msgspec.ValidationError:
+            raise
+        except msgspec.DecodeError:
+            return _DECODER.decode(_without_surrogates(body))
+    except msgspec.ValidationError as error:
+        text = str(error)
+        at = _AT.search(text)
+        path = at[1] if at else ""
+        if missing := _MISSING.search(text):
+            path = f"{path}.{missing[1]}" if path else missing[1]
+        text = _AT.sub("", text)
+        raise InvalidRequest(f"{path}: {text}" if path else text, param=path.replace("[...]", "") or None) from None
+    except (msgspec.DecodeError, ValueError) as error:
+        raise InvalidRequest(f"the body is not valid JSON: {error}") from None
+    except RecursionError:
+        raise InvalidRequest("the body is nested too deeply") from None
+
+
+def _without_surrogates(body: bytes) -> bytes:
+    """JavaScript clients that cut a string inside an emoji send half of it, escaped; it becomes ``?``."""
+    return json.dumps(json.loads(body), ensure_ascii=False).encode(errors="replace")
+
+
+def _sent(request: Request) -> tuple[str, ...]:
+    """``false`` and empty values ask for nothing."""
+    return tuple(name for name in _UNSUPPORTED if getattr(request, name) not in (None, False, [], {}))
+
+
+def _session(request: Request) -> str | None:
+    in_metadata = (request.metadata or {}).get("session_id")
+    return in_metadata if isinstance(in_metadata, str) else request.session_id or request.user
+
+
+def _conversation(messages: list[Message]) -> tuple[str, tuple[Entry, ...], tuple[str, ...]]:
+    """The leading system text, the rest in order, and the kinds of media that were left out."""
+    entries: list[Entry] = []
+    media: dict[str, None] = {}
+    names: dict[str, str] = {}
+    for index, message in enumerate(messages):
+        at = f"messages[{index}]"
+        text = _text(message, at, media)
+        match message.role:
+            case "system" | "developer":
+                entries.append(SystemText(text))
+            case "user":
+                entries.append(UserText(text, message.name))
+            case "assistant":
+                calls = _calls(message, at)
+                names |= {call.id: call.name for call in calls}
+                entries.append(AssistantText(text, calls))
+            case "tool":
+                if message.tool_call_id is None:
+                    raise InvalidRequest(
+                        f"{at}.tool_call_id: a tool message needs the id of its call", param=f"{at}.tool_call_id"
+                    )
+                name = names.get(message.tool_call_id) or message.name or "unknown"
+                entries.append(ToolResult(message.tool_call_id, name, text))
+            case "function":
+                entries.append(ToolResult("function", message.name or "unknown", text))
+    leading = 0
+    while leading < len(entries) and isinstance(entries[leading], SystemText):
+        leading += 1
+    system = "\n\n".join(entry.text for entry in entries[:leading] if isinstance(entry, SystemText))
+    return system, tuple(entries[leading:]), tuple(media)
+
+
+def _text(message: Message, at: str, media: dict[str, None]) -> str:
+    if isinstance(message.content, str):
+        return message.content
+    if message.content is None:
+        if message.role == "assistant":
+            return ""
+        raise InvalidRequest(f"{at}.content: a {message.role} message needs content", param=f"{at}.content")
+    texts = []
+    for index, part in enumerate(message.content):
+        text = part.text if part.type == "text" else part.refusal if part.type == "refusal" else None
+        if text is None and part.type in ("text", "refusal"):
+            param = f"{at}.content[{index}].{part.type}"
+            raise InvalidRequest(f"{param}: a {part.type} part needs it", param=param)
+        if text is None:
+            media[_header_word(part.type)] = None
+            text = f"[{part.type}: not shown, this model reads text only]"
+        texts.append(text)
+    return "\n".join(texts)
+
+
+def _header_word(text: str) -> str:
+    return re.sub(r"[^\w.-]", "_", text[:40], flags=re.ASCII)
+
+
+def _calls(message: Message, at: str) -> tuple[ToolCall, ...]:
+    made = [ToolCall(call.id, call.function.name, call.function.arguments) for call in message.tool_calls or ()]
+    if message.function_call is not None:
+        made.append(ToolCall("function", message.function_call.name, message.function_call.arguments))
+    return tuple(made)
+
+
+def _tools(specs: list[ToolSpec]) -> tuple[Tool, ...]:
+    tools = []
+    for index, spec in enumerate(specs):
+        at = f"tools[{index}]"
+        if spec.type != "function":
+            raise InvalidRequest(f"{at}.type: only 'function' is known here", param=f"{at}.type")
+        if spec.function is None:
+            raise InvalidRequest(f"{at}.function: it is missing", param=f"{at}.function")
+        if not TOOL_NAME.fullmatch(spec.function.name):
+            param = f"{at}.function.name"
+            raise InvalidRequest(f"{param}: 1 to 128 of A-Z a-z 0-9 _ . : / -", param=param)
+        tools.append(Tool(spec.function.name, spec.function.description or "", spec.function.parameters or {}))
+    return tuple(tools)
+
+
+def _choice(choice: str | dict[str, Any] | None, tools: tuple[Tool, ...]) -> ToolChoice:
+    match choice:
+        case None:
+            return ToolChoice()
+        case "none":
+            return ToolChoice("none")
+        case "auto":
+            return ToolChoice("auto")
+        case "required":
+            parsed = ToolChoice("required")
+        case {"type": "function", "function": {"name": str(name)}}:
+            parsed = ToolChoice("required", (name,))
+        case {"type": "allowed_tools", "allowed_tools": {"mode": "auto" | "required" as mode, "tools": list(allowed)}}:
+            parsed = ToolChoice(mode, tuple(_allowed_name(tool) for tool in allowed))
+        case _:
+            raise InvalidRequest(
+                "tool_choice: 'none', 'auto', 'required', a named function or allowed_tools", param="tool_choice"
+            )
+    known = {tool.name for tool in tools}
+    if not tools and parsed.mode == "required":
+        raise InvalidRequest("tool_choice: there are no tools to choose from", param="tool_choice")
+    for name in parsed.names:
+        if name not in known:
+            raise InvalidRequest(f"tool_choice: {name[:128]!r} is not among the tools", param="tool_choice")
+    return parsed
+
+
+def _allowed_name(tool: object) -> str:
+    match tool:
+        case {"type": "function", "function": {"name": str(name)}} | {"type": "function", "name": str(name)}:
+            return name
+    raise InvalidRequest("tool_choice.allowed_tools.tools: each names a function", param="tool_choice")

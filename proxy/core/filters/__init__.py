@@ -1,0 +1,1 @@
+"""Answer -> Answer, for upstreams that give nothing but text."""

@@ -1,0 +1,241 @@
+"""Tool calls out of text. With ``block`` this is the marker machine: TEXT -> (a block) -> TAIL -> TEXT.
+
+The same events come out however the text was cut, and the work is linear in its length.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from proxy.core.answer import Answer, Finish
+from proxy.core.call import Tool, call_id
+from proxy.core.filters.block import FENCE, FENCE_BEGUN, CallBlock, MarkerPair, Outcome
+from proxy.core.filters.holdback import find_start, hold_from
+from proxy.errors import ProxyError, ToolCallUnreadable
+
+PLATFORM_ARGUMENTS = ("step_id", "tool_execution_id")
+"""StackSpot adds these to the arguments at times; they go unless the tool's schema has them."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolPolicy:
+    """``proxy.tools`` of the config; ``max_arguments`` is in characters."""
+
+    keep_text: bool = False
+    stream_arguments: bool = False
+    max_arguments: int = 1024 * 1024
+
+
+class Markers:
+    """An Answer that finds calls in the text pushed into it and passes text and calls on to ``sink``.
+
+    ``seed`` seeds the ids of the calls. A call that nobody can read ends in ``fail`` with a
+    ``ToolCallUnreadable``; its block never comes out as text. Without ``parallel`` the answer finishes
+    behind the first call.
+    """
+
+    def __init__(
+        self,
+        sink: Answer,
+        pair: MarkerPair,
+        tools: Sequence[Tool],
+        *,
+        seed: str,
+        policy: ToolPolicy,
+        parallel: bool = True,
+    ) -> None:
+        self._sink = sink
+        self._pair = pair
+        self._first = pair.start[0]
+        self._tools = {tool.name: tool for tool in tools}
+        self._seed = seed
+        self._policy = policy
+        self._parallel = parallel
+        self._calls = 0
+        self._state: Callable[[], bool] = self._in_text
+        self._idle = True  # in TEXT with nothing held
+        self._line_start = True
+        self._held = ""
+        self._lead = ""  # the start marker being followed up, with the white space or fence before it
+        self._fences = 0  # code fences around the last call whose closing line is still to come
+        self._block = CallBlock(pair, policy.max_arguments)
+        self._announced = False
+        self._fault: ToolCallUnreadable | None = None
+        self._over = False
+
+    def text(self, piece: str) -> None:
+        if self._idle and piece and self._first not in piece and "`" not in piece and not piece[-1].isspace():
+            self._release(piece)
+            return
+        if self._over or self._fault:
+            return
+        self._held += piece
+        while self._held and self._state():
+            pass
+        self._idle = not self._held and self._state == self._in_text and not self._over
+
+    def call(self, id: str, name: str) -> None:
+        raise TypeError("an answer whose calls come apart from its text needs no markers")
+
+    def arguments(self, piece: str) -> None:
+        raise TypeError("an answer whose calls come apart from its text needs no markers")
+
+    def finish(self, end: Finish) -> None:
+        if self._over:
+            return
+        cut_off = self._flush()
+        self._over = True
+        if self._fault and not (cut_off and end.reason == "length"):
+            self._sink.fail(self._fault)
+        elif self._calls and not self._fault:
+            self._sink.finish(Finish("tool_calls", end.usage, end.model))
+        else:
+            self._sink.finish(end)
+
+    def fail(self, error: ProxyError) -> None:
+        if self._over:
+            return
+        if self._state == self._in_text:
+            self._release(self._held)
+        self._over = True
+        self._sink.fail(error)
+
+    # The states.
+
+    def _in_text(self) -> bool:
+        found = find_start(self._held, self._pair.start, self._line_start)
+        if found is None:
+            keep = hold_from(self._held, self._pair.start, self._line_start)
+            text, self._held = self._held[:keep], self._held[keep:]
+            self._release(text)
+            return False
+        behind = found.at + len(self._pair.start)
+        self._release(self._held[: found.lead])
+        self._lead = self._held[found.lead : behind]
+        self._held = self._held[behind:]
+        self._fences = int(found.fenced)
+        self._block = CallBlock(self._pair, self._policy.max_arguments)
+        self._announced = False
+        self._state = self._in_block
+        return True
+
+    def _in_block(self) -> bool:
+        block = self._block
+        self._held = block.receive_text(self._held)
+        if block.opened and self._policy.stream_arguments:
+            self._pass_on(block)
+        if block.outcome is Outcome.READING:
+            return False
+        self._end_block(block)
+        return not self._over
+
+    def _in_tail(self) -> bool:
+        """Behind a call: stray brackets, the closing line of a code fence and the end marker belong to it."""
+        body = self._held.lstrip(" \t\r\n}])")
+        self._line_start = self._line_start or "\n" in self._held[: len(self._held) - len(body)]
+        self._held = body
+        if body.startswith(self._pair.end):
+            self._held = body[len(self._pair.end) :]
+            self._line_start = True
+            self._state = self._in_closing_fence if self._fences else self._in_text
+        elif self._fences and (fence := FENCE.match(body)):
+            self._held = body[fence.end() :]
+            self._line_start = True
+            self._fences -= 1
+        elif any(marker.startswith(body) and marker != body for marker in self._pair) or (
+            self._fences and FENCE_BEGUN.fullmatch(body)
+        ):
+            return False
+        else:
+            self._line_start = self._line_start or body.startswith(self._pair.start)
+            self._state = self._in_text
+        return True
+
+    def _in_closing_fence(self) -> bool:
+        body = self._held.lstrip()
+        if fence := FENCE.match(body):
+            self._held = body[fence.end() :]
+        elif not body or FENCE_BEGUN.fullmatch(body):
+            return False
+        self._state = self._in_text
+        return True
+
+    def _in_unreadable(self) -> bool:
+        self._held = ""
+        return False
+
+    # What they do.
+
+    def _release(self, text: str) -> None:
+        if text:
+            self._line_start = text[-1] == "\n"
+            if not self._calls or self._policy.keep_text:
+                self._sink.text(text)
+
+    def _end_block(self, block: CallBlock) -> None:
+        if block.outcome is Outcome.PROSE:
+            self._release(self._lead)
+            self._held = block.written + self._held
+            self._state = self._in_text
+        elif block.outcome is Outcome.COMPLETE:
+            self._pass_on(block)
+            self._calls += 1
+            self._fences += block.fences
+            self._line_start = False
+            self._state = self._in_tail
+            if not self._parallel:
+                self._over = True
+                self._sink.finish(Finish("tool_calls"))
+        elif block.outcome is Outcome.TOO_LONG:
+            self._over = True
+            self._sink.fail(ToolCallUnreadable(f"the arguments of {block.name!r} are longer than the proxy allows"))
+        else:
+            self._fault = ToolCallUnreadable(
+                f"the model wrote a call of {block.name!r} that cannot be read: {block.fault}",
+                block="" if self._announced else self._lead.strip("` \t\r\n") + block.written,
+                fault=block.fault,
+            )
+            self._state = self._in_unreadable
+
+    def _pass_on(self, block: CallBlock) -> None:
+        if not self._announced:
+            self._announced = True
+            self._sink.call(call_id(self._seed, self._calls), self._fit(block.name))
+        piece = block.take()
+        if not self._policy.stream_arguments:
+            piece = self._without_platform_arguments(block.name, piece)
+        if piece:
+            self._sink.arguments(piece)
+
+    def _flush(self) -> bool:
+        """Settles what is held at the end of the text. True if it ended inside a call."""
+        while self._state == self._in_block:
+            block = self._block
+            block.receive_eof(lambda name: self._fit(name) in self._tools)
+            self._end_block(block)
+            if self._fault:
+                return True
+            while self._held and self._state():
+                pass
+        if self._state in (self._in_text, self._in_tail):
+            self._release(self._held)
+        return False
+
+    def _fit(self, name: str) -> str:
+        """The name of the only tool that ``name`` can mean, or ``name`` itself: agents recover from that."""
+        if name in self._tools:
+            return name
+        plain = name.lower().removeprefix("functions.")
+        fitting = [tool for tool in self._tools if tool.lower() == plain]
+        return fitting[0] if len(fitting) == 1 else name
+
+    def _without_platform_arguments(self, name: str, arguments: str) -> str:
+        if not any(key in arguments for key in PLATFORM_ARGUMENTS):
+            return arguments
+        tool = self._tools.get(self._fit(name))
+        properties = tool.parameters.get("properties") if tool else None
+        known = properties if isinstance(properties, dict) else {}
+        value = orjson.loads(arguments)
+        kept = {key: item for key, item in value.items() if key in known or key not in PLATFORM_ARGUMENTS}
+        return arguments if len(kept) == len(value) else orjson.dumps(kept).decode()

@@ -1,0 +1,99 @@
+"""Server-sent events out of bytes: framing only, as the WHATWG HTML standard (section 9.2.6) has it."""
+
+from typing import NamedTuple
+
+BOM = b"\xef\xbb\xbf"
+EVENT_LIMIT = 1 << 20
+
+
+class EventTooLong(Exception):
+    """A line, or the data of one event, passed the limit of a ``Decoder``."""
+
+
+class Event(NamedTuple):
+    """One event with data. ``name`` is empty for the usual unnamed one; several data lines are joined by LF."""
+
+    name: bytes
+    data: bytes
+
+
+class Decoder:
+    """Splits a byte stream into events, however the stream was cut into reads.
+
+    Lines may end in LF, CR LF or CR. Comments, ids, retry times and events without data are passed over.
+    ``limit`` bounds in bytes both an unfinished line and the data gathered for one event; the work done is
+    linear in the bytes received.
+    """
+
+    def __init__(self, limit: int = EVENT_LIMIT) -> None:
+        self._limit = limit
+        self._pieces: list[bytes] = []  # the unfinished line, in the pieces it came in
+        self._pending = 0  # their size
+        self._name = b""
+        self._data: list[bytes] = []
+        self._data_size = 0
+        self._after_cr = False  # the last line ended in CR at a cut: an LF that follows belongs to it
+        self._started = False
+
+    def receive_data(self, data: bytes) -> list[Event]:
+        """The events completed by these bytes. Raises ``EventTooLong``."""
+        if self._after_cr:
+            self._after_cr = False
+            if data[:1] == b"\n":
+                data = data[1:]
+        if b"\n" not in data and b"\r" not in data:
+            self._hold(data)
+            return []
+        if self._pieces:
+            self._pieces.append(data)
+            data = b"".join(self._pieces)
+            self._pieces.clear()
+            self._pending = 0
+        if b"\r" in data:
+            self._after_cr = data.endswith(b"\r")
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        *lines, rest = data.split(b"\n")
+        events: list[Event] = []
+        for line in lines:
+            if line:
+                self._line(line)
+            else:
+                if self._data:
+                    events.append(Event(self._name, b"\n".join(self._data)))
+                    self._data.clear()
+                    self._data_size = 0
+                self._name = b""
+        if rest:
+            self._hold(rest)
+        return events
+
+    def receive_eof(self) -> Event | None:
+        """An event whose closing blank line never came, or None. Whether it is whole, only its data can tell."""
+        if self._pieces:
+            self._line(b"".join(self._pieces))
+            self._pieces.clear()
+        return Event(self._name, b"\n".join(self._data)) if self._data else None
+
+    def _hold(self, data: bytes) -> None:
+        self._pending += len(data)
+        if self._pending > self._limit:
+            raise EventTooLong(f"a line of the stream is longer than {self._limit} bytes")
+        self._pieces.append(data)
+
+    def _line(self, line: bytes) -> None:
+        if not self._started:
+            self._started = True
+            line = line.removeprefix(BOM)
+        if line.startswith(b"data:"):
+            value = line[6:] if line[5:6] == b" " else line[5:]
+        elif line.startswith(b"event:"):
+            self._name = line[6:].removeprefix(b" ")
+            return
+        elif line == b"data":
+            value = b""
+        else:  # a comment, an id, a retry time, or a field nobody knows
+            return
+        self._data_size += len(value) + 1
+        if self._data_size > self._limit:
+            raise EventTooLong(f"an event of the stream is longer than {self._limit} bytes")
+        self._data.append(value)

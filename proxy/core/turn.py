@@ -1,0 +1,175 @@
+"""One caller's request over the upstream rounds that it takes."""
+
+from dataclasses import dataclass
+
+from proxy.core.answer import Finish, Rendering, Usage
+from proxy.core.call import Call
+from proxy.core.dialect import Outgoing, Reader, Round, Upstream
+from proxy.errors import ProxyError, ToolCallUnreadable
+
+MAX_REPAIRS = 1
+
+
+@dataclass(slots=True)
+class DetectedCall:
+    """A tool call that went to the caller. ``size`` is that of its arguments, in characters."""
+
+    name: str
+    repaired: bool
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RoundEnd:
+    """What follows a round: ``out`` goes to the caller first; then ``again`` is sent upstream, or ``error``
+    ends the answer, or with neither it is complete."""
+
+    out: bytes
+    again: Outgoing | None = None
+    error: ProxyError | None = None
+
+
+class Turn:
+    """Drives one request: bytes from the upstream in, bytes for the caller out.
+
+    ``begin`` gives the first request to send. While it is answered, ``receive_data`` gives what goes to the
+    caller. Once ``round_over`` is true or the upstream has ended, ``receive_eof`` says what follows. Whatever
+    else ends the answer is told by ``fail``. ``committed`` says that something went out: from then on no other
+    upstream may be tried.
+    """
+
+    def __init__(self, call: Call, rendering: Rendering) -> None:
+        self.call = call
+        self.committed = False
+        self.rounds = 0
+        self.calls: list[DetectedCall] = []
+        self.invalid_calls = 0
+        self.finish: Finish | None = None
+        self._rendering = rendering
+        self._upstream: Upstream | None = None
+        self._past: list[Reader] = []
+        self._round: _Round | None = None
+        self._repairs = 0
+
+    @property
+    def round_over(self) -> bool:
+        """The answer is settled; reading on would bring nothing."""
+        return self._round is not None and self._round.over
+
+    @property
+    def chunks(self) -> int:
+        """Messages made for the caller so far."""
+        return self._rendering.chunks
+
+    @property
+    def events(self) -> int:
+        """Events read from upstreams so far."""
+        return sum(reader.events for reader in self._past)
+
+    @property
+    def progress(self) -> int:
+        """Grows with everything upstreams send that carries the answer on."""
+        return sum(reader.progress for reader in self._past)
+
+    @property
+    def invalid_events(self) -> int:
+        return sum(reader.invalid for reader in self._past)
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens of all rounds so far."""
+        return sum((reader.usage() for reader in self._past), Usage(0, 0))
+
+    def begin(self, upstream: Upstream) -> Outgoing:
+        """The request to send to ``upstream``. Not once the turn is committed."""
+        self._upstream = upstream
+        return self._open_round(None)
+
+    def receive_data(self, data: bytes) -> bytes:
+        """What goes to the caller now that the upstream has sent ``data``; often nothing."""
+        if not self.round_over:
+            self._reader.receive_data(data)
+        return self._take()
+
+    def receive_eof(self) -> RoundEnd:
+        """The upstream has ended cleanly, or its round is over."""
+        if not self.round_over:
+            self._reader.receive_eof()
+        return self._end_round()
+
+    def fail(self, error: ProxyError, *, opened: bool) -> bytes:
+        """Ends the answer with an error: what is still due to the caller, and behind it the error if something
+        went out before or the caller's response is ``opened``. Without either nothing has to be said here: the
+        error can become the response itself."""
+        if self._past and not self.round_over:
+            self._reader.receive_error(error)
+        out = self._take()
+        if self.committed or opened:
+            self._rendering.fail(error)
+            out += self._take()
+        return out
+
+    @property
+    def _reader(self) -> Reader:
+        return self._past[-1]
+
+    def _open_round(self, correction: ToolCallUnreadable | None) -> Outgoing:
+        assert self._upstream is not None, "begin() comes first"
+        exchange = self._upstream.exchange(self.call, Round(self.rounds, correction))
+        self.rounds += 1
+        self._round = _Round(self, self._rendering, correction)
+        self._past.append(exchange.reader(self._round))
+        return exchange.outgoing
+
+    def _end_round(self) -> RoundEnd:
+        assert self._round is not None, "begin() comes first"
+        out, error = self._take(), self._round.error
+        if isinstance(error, ToolCallUnreadable):
+            if error.block and self._repairs < MAX_REPAIRS:
+                self._repairs += 1
+                return RoundEnd(out, again=self._open_round(error))
+            self.invalid_calls += 1
+        return RoundEnd(out, error=error)
+
+    def _take(self) -> bytes:
+        out = self._rendering.take()
+        if out:
+            self.committed = True
+        return out
+
+
+class _Round:
+    """The Answer at the end of a round's filters: notes how the round ended and passes the rest on."""
+
+    def __init__(self, turn: Turn, rendering: Rendering, correction: ToolCallUnreadable | None) -> None:
+        self.over = False
+        self.error: ProxyError | None = None
+        self._turn = turn
+        self._rendering = rendering
+        self._correction = correction
+        self._calls = 0
+
+    def text(self, piece: str) -> None:
+        if self._correction is None:  # a repair round is asked for its call, not for what is said around it
+            self._rendering.text(piece)
+
+    def call(self, id: str, name: str) -> None:
+        self._calls += 1
+        self._turn.calls.append(DetectedCall(name, repaired=self._correction is not None))
+        self._rendering.call(id, name)
+
+    def arguments(self, piece: str) -> None:
+        self._turn.calls[-1].size += len(piece)
+        self._rendering.arguments(piece)
+
+    def finish(self, end: Finish) -> None:
+        if self._correction is not None and not self._calls:
+            self.fail(ToolCallUnreadable(self._correction.message))
+            return
+        self.over = True
+        self._turn.finish = Finish(end.reason, self._turn.usage, end.model)
+        self._rendering.finish(self._turn.finish)
+
+    def fail(self, error: ProxyError) -> None:
+        self.over = True
+        self.error = error

@@ -1,0 +1,234 @@
+"""StackSpot AI's agent chat: one text goes in, server-sent JSON events come out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import orjson
+
+from proxy.core import prompt, sse
+from proxy.core.answer import Answer, Finish, FinishReason, Usage, estimated_tokens
+from proxy.core.call import Call
+from proxy.core.dialect import Headers, Outgoing, Round
+from proxy.core.filters.markers import Markers, ToolPolicy
+from proxy.core.upstreams.stackspot_errors import in_stream_error, refusal
+from proxy.errors import InvalidRequest, ProxyError, ToolCallUnreadable, UpstreamBroken, UpstreamTruncated
+
+_HEADERS = {"content-type": "application/json", "accept": "text/event-stream", "accept-encoding": "identity"}
+_FINISH: Mapping[str, FinishReason] = {
+    "length": "length", "max_tokens": "length", "content_filter": "content_filter",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class StackSpot:
+    """The dialect towards one agent.
+
+    ``name`` is the model's, for messages. ``secret`` keys the nonce of prompts: one that all replicas share. With ``end_marker`` optional, a response
+    that ends cleanly without a final event counts as whole.
+    """
+
+    name: str
+    agent_id: str
+    secret: bytes = field(repr=False)
+    tools: ToolPolicy = ToolPolicy()
+    end_marker: Literal["required", "optional"] = "required"
+
+    def exchange(self, call: Call, round: Round) -> "StackSpotExchange":
+        correction = round.correction if isinstance(round.correction, ToolCallUnreadable) else None
+        return StackSpotExchange(self, call, round, prompt.render(call, self.secret, correction))
+
+    def refuse(self, status: int, headers: Headers, body: bytes) -> ProxyError:
+        return refusal(self.name, status, headers, body)
+
+    def admit(self, call: Call) -> tuple[str, ...]:
+        if call.answers > 1:
+            raise InvalidRequest("n: StackSpot gives one answer a request", param="n")
+        return call.unsupported
+
+
+@dataclass(frozen=True, slots=True)
+class StackSpotExchange:
+    dialect: StackSpot
+    call: Call
+    round: Round
+    prompt: prompt.Prompt
+
+    @property
+    def outgoing(self) -> Outgoing:
+        body = {
+            "streaming": True,  # its gateway hangs up on long answers that are not streamed
+            "user_prompt": self.prompt.text,
+            "stackspot_knowledge": False,
+            "return_ks_in_response": False,
+            "use_conversation": False,
+        }
+        return Outgoing(f"/v1/agent/{self.dialect.agent_id}/chat", _HEADERS, orjson.dumps(body))
+
+    def reader(self, sink: Answer) -> "StackSpotReader":
+        tools = self.call.offered
+        if tools:
+            sink = Markers(
+                sink,
+                self.prompt.markers,
+                tools,
+                seed=f"{self.call.id}/{self.round.number}",
+                policy=self.dialect.tools,
+                parallel=self.call.parallel_calls,
+            )
+        return StackSpotReader(sink, len(self.prompt.text), end_optional=self.dialect.end_marker == "optional")
+
+
+class StackSpotReader:
+    """Reads the event stream of an agent into ``sink``: the text of one read is pushed as one piece.
+
+    ``prompt_size`` in characters is what the prompt's tokens are estimated from when none are reported.
+    ``unmarked_end`` is set when the answer was taken as whole only because its end marker is optional.
+    """
+
+    def __init__(self, sink: Answer, prompt_size: int, *, end_optional: bool = False) -> None:
+        self.events = 0
+        self.invalid = 0
+        self.progress = 0  # characters of the answer
+        self.unmarked_end = False
+        self._sink = sink
+        self._decoder = sse.Decoder()
+        self._prompt_size = prompt_size
+        self._end_optional = end_optional
+        self._tokens: Mapping[str, object] = {}
+        self._texts: list[str] = []
+        # Either makes a clean end of the response the end of the answer; neither ends the reading.
+        self._id_seen = False
+        self._reason_last = False
+        self._over = False
+
+    def receive_data(self, data: bytes) -> None:
+        if self._over:
+            return
+        try:
+            events = self._decoder.receive_data(data)
+        except sse.EventTooLong as error:
+            self._fail(UpstreamBroken(f"StackSpot sent something that is no event stream: {error}"))
+            return
+        for event in events:
+            self._event(event)
+            if self._over:
+                return
+        self._flush()
+
+    def receive_eof(self) -> None:
+        if self._over:
+            return
+        last = self._decoder.receive_eof()
+        if last is not None and _json(last.data) is not None:  # whole but for its blank line
+            self._event(last)
+            last = None
+            if self._over:
+                return
+        marked = self._id_seen or self._reason_last
+        if last is None and (marked or self._end_optional):
+            self.unmarked_end = not marked
+            self._finish("stop")
+        else:
+            self._fail(UpstreamTruncated("StackSpot's answer ended before it was complete"))
+
+    def receive_error(self, error: ProxyError) -> None:
+        if not self._over:
+            self._fail(error)
+
+    def usage(self) -> Usage:
+        prompt = _count(self._tokens.get("input"))
+        if prompt is None:
+            parts = [_count(self._tokens.get(key)) for key in ("user", "enrichment")]
+            prompt = sum(part or 0 for part in parts) if any(part is not None for part in parts) else None
+        completion = _count(self._tokens.get("output"))
+        return Usage(
+            estimated_tokens(self._prompt_size) if prompt is None else prompt,
+            estimated_tokens(self.progress) if completion is None else completion,
+            estimated=prompt is None or completion is None,
+        )
+
+    def _event(self, event: sse.Event) -> None:
+        self.events += 1
+        data = event.data.strip()
+        if data == b"[DONE]":
+            self._finish("stop")
+            return
+        message = _json(data)
+        if event.name == b"error":
+            self._fail(in_stream_error(message if isinstance(message, dict) else {}))
+        elif isinstance(message, dict):
+            self._message(message)
+        else:
+            self.invalid += 1
+            if data.startswith(b"{"):  # it may have held text: an answer without it would not be whole
+                self._fail(UpstreamBroken("StackSpot sent an event that cannot be read"))
+
+    def _message(self, message: dict[str, Any]) -> None:
+        if message.get("type") == "error" or message.get("error") or _is_envelope(message):
+            self._fail(in_stream_error(message))
+            return
+        if "choices" in message:  # one public client of StackSpot reads OpenAI's shape from this stream
+            message = _from_openai(message)
+        delta = message.get("message")
+        if isinstance(delta, str):
+            self._texts.append(delta)
+        elif delta is not None:
+            self.invalid += 1
+            self._fail(UpstreamBroken("StackSpot sent an event whose message is no text"))
+            return
+        reason, tokens = message.get("stop_reason"), message.get("tokens")
+        self._id_seen = self._id_seen or bool(message.get("message_id"))
+        self._reason_last = "stop_reason" in message
+        if isinstance(tokens, dict):
+            self._tokens = tokens
+        if reason or tokens is not None:
+            self._finish(_FINISH.get(str(reason).lower(), "stop"))
+
+    def _flush(self) -> None:
+        if self._texts:
+            text = "".join(self._texts)
+            self._texts.clear()
+            self.progress += len(text)
+            if text:
+                self._sink.text(text)
+
+    def _finish(self, reason: FinishReason) -> None:
+        self._flush()
+        self._over = True
+        self._sink.finish(Finish(reason))
+
+    def _fail(self, error: ProxyError) -> None:
+        self._flush()
+        self._over = True
+        self._sink.fail(error)
+
+
+def _json(data: bytes) -> object:
+    try:
+        value: object = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
+    return value
+
+
+def _is_envelope(message: dict[str, Any]) -> bool:
+    return "message" not in message and isinstance(message.get("code"), str)
+
+
+def _from_openai(message: dict[str, Any]) -> dict[str, Any]:
+    """An event in OpenAI's shape as one of StackSpot's own."""
+    choices = message["choices"]
+    choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
+    delta = choice.get("delta")
+    usage = message.get("usage")
+    tokens = {"input": usage.get("prompt_tokens"), "output": usage.get("completion_tokens")} if usage else None
+    event = {"message": delta.get("content") if isinstance(delta, dict) else None, "tokens": tokens}
+    return event | ({"stop_reason": choice["finish_reason"]} if "finish_reason" in choice else {})
+
+
+def _count(value: object) -> int | None:
+    """A number of tokens, as a number or as a numeric string."""
+    if isinstance(value, str) and value.strip().isdecimal():
+        return int(value)
+    return int(value) if isinstance(value, int | float) and value >= 0 else None

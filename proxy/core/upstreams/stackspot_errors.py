@@ -1,0 +1,88 @@
+"""StackSpot's refusals, as far as they are known: an envelope ``{"type", "code", "details"}``, plain text or
+nothing at all."""
+
+import re
+from collections.abc import Mapping
+
+import orjson
+
+from proxy.core.dialect import Headers
+from proxy.errors import (
+    ContextTooLong,
+    CreditSpent,
+    ProxyError,
+    UpstreamAuth,
+    UpstreamBroken,
+    UpstreamFailed,
+    UpstreamForbidden,
+    UpstreamNotFound,
+    UpstreamRateLimited,
+    UpstreamRejected,
+)
+
+RATE_LIMITED = "INFERENCE_3008"
+TOO_LONG = "INFERENCE_6001"
+COOL_DOWN_S = 5  # StackSpot sends no Retry-After of its own
+TEXT_LIMIT = 300
+
+_CREDIT = re.compile(r"credit limit", re.IGNORECASE)
+
+
+def refusal(model: str, status: int, headers: Headers, body: bytes) -> ProxyError:
+    """The error that an answer with another status than 200 stands for. ``model`` is the name used in messages."""
+    details = _details(body)
+    by_code = _by_code(details)
+    if by_code is not None:
+        return by_code
+    if status == 429:
+        if _CREDIT.search(details):
+            return CreditSpent("the StackSpot account has used up its credit")
+        return UpstreamRateLimited(
+            "StackSpot limits this account's requests", retry_after=_seconds(headers.get("retry-after")) or COOL_DOWN_S
+        )
+    if status == 401:
+        return UpstreamAuth("StackSpot refuses the proxy's credentials; this is not about the caller's key")
+    if status == 403:
+        return UpstreamForbidden(f"the agent behind {model!r} is not shared with the proxy's StackSpot client")
+    if status == 404:
+        return UpstreamNotFound(f"StackSpot has no such agent as the one configured for {model!r}")
+    if status >= 500:
+        return UpstreamFailed(f"StackSpot answered {status}{_said(details)}", status=status)
+    return UpstreamRejected(f"StackSpot answered {status}{_said(details)}")
+
+
+def in_stream_error(message: Mapping[str, object]) -> ProxyError:
+    """The error that an error event inside a stream stands for."""
+    details = _details(orjson.dumps(message)) if message else ""
+    return _by_code(details) or UpstreamBroken(f"StackSpot broke its answer off{_said(details)}")
+
+
+def _by_code(details: str) -> ProxyError | None:
+    if TOO_LONG in details:
+        return ContextTooLong(f"the conversation is longer than the model's context{_said(details)}")
+    if RATE_LIMITED in details:
+        return UpstreamRateLimited("StackSpot limits this account's requests", retry_after=COOL_DOWN_S)
+    return None
+
+
+def _details(body: bytes) -> str:
+    """What a body says, on one line: an envelope's code and details, or its text."""
+    try:
+        envelope = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return " ".join(body.decode(errors="replace").split())
+    if not isinstance(envelope, dict):
+        return str(envelope)
+    inner = envelope.get("error")
+    if isinstance(inner, dict):
+        envelope = inner
+    parts = [envelope.get(key) for key in ("code", "details", "message")]
+    return ": ".join(str(part) for part in [*parts, inner if isinstance(inner, str) else None] if part)
+
+
+def _said(details: str) -> str:
+    return f": {details[:TEXT_LIMIT]}" if details else ""
+
+
+def _seconds(value: str | None) -> int | None:
+    return int(value) if value and value.strip().isdecimal() else None

@@ -1,0 +1,1 @@
+"""Towards upstreams: which deployment serves a model, its credential, and the HTTP client."""

@@ -1,0 +1,147 @@
+"""What an upstream wants to see before it answers: nothing, a key, or a token that is logged in for."""
+
+import asyncio
+import time
+from typing import Protocol
+from urllib.parse import urlencode
+
+import orjson
+
+from proxy.dispatch.transport import Transport
+from proxy.errors import ProxyError, UpstreamAuth, UpstreamFailed
+
+DEFAULT_LIFETIME_S = 300.0  # for an answer without expires_in
+RENEW_EARLY_S = 60.0
+FAILURE_MEMORY_S = 2.0
+
+
+class Credential(Protocol):
+    async def authorization(self) -> str | None:
+        """The value of the Authorization header. Raises ``ProxyError`` when there is none to be had."""
+
+    def invalidate(self, authorization: str | None) -> bool:
+        """The upstream refused this one. True if another try may get a better one."""
+
+
+class LoginObserver(Protocol):
+    def login(self, outcome: str, seconds: float, error: ProxyError | None) -> None: ...
+
+
+class NoCredential:
+    async def authorization(self) -> str | None:
+        return None
+
+    def invalidate(self, authorization: str | None) -> bool:
+        return False
+
+
+class BearerKey:
+    """A ready key. ``sk-`` is put in front when it is missing, unless the key is a JWT."""
+
+    def __init__(self, key: str) -> None:
+        is_jwt = key.startswith("ey") and key.count(".") == 2
+        self._authorization = f"Bearer {key if key.startswith('sk-') or is_jwt else f'sk-{key}'}"
+
+    async def authorization(self) -> str:
+        return self._authorization
+
+    def invalidate(self, authorization: str | None) -> bool:
+        return False
+
+
+class ClientCredentials:
+    """A token by the client-credentials grant, kept until shortly before it expires.
+
+    However many requests wait for it, one login is under way; it belongs to none of them, so a caller that
+    leaves does not take it along. A failed login is remembered for a moment instead of being repeated by
+    everyone who waits.
+    """
+
+    def __init__(
+        self, transport: Transport, url: str, client_id: str, client_secret: str, observer: LoginObserver
+    ) -> None:
+        self._transport = transport
+        self._url = url
+        self._form = urlencode(
+            {"grant_type": "client_credentials", "client_id": client_id, "client_secret": client_secret}
+        ).encode()
+        self._observer = observer
+        self._authorization: str | None = None
+        self._renew_at = 0.0
+        self._expires_at = 0.0
+        self._login: asyncio.Task[str] | None = None
+        self._failure: tuple[float, ProxyError] | None = None
+
+    async def authorization(self) -> str:
+        now = time.monotonic()
+        if self._authorization is not None and now < self._expires_at:
+            if now >= self._renew_at and not self._failed_lately(now):
+                self._start_login()
+            return self._authorization
+        if failure := self._failed_lately(now):
+            raise failure
+        return await asyncio.shield(self._start_login())
+
+    def invalidate(self, authorization: str | None) -> bool:
+        if authorization == self._authorization:
+            self._authorization = None
+        return True
+
+    async def close(self) -> None:
+        """Gives up a login that is under way."""
+        if self._login is not None and not self._login.done():
+            self._login.cancel()
+            await asyncio.wait([self._login])
+
+    def _failed_lately(self, now: float) -> ProxyError | None:
+        return self._failure[1] if self._failure and now < self._failure[0] else None
+
+    def _start_login(self) -> asyncio.Task[str]:
+        if self._login is None or self._login.done():
+            self._login = asyncio.create_task(self._fetch())
+            self._login.add_done_callback(_retrieve)
+        return self._login
+
+    async def _fetch(self) -> str:
+        started = time.monotonic()
+        try:
+            token, lifetime = await self._request()
+        except ProxyError as error:
+            self._failure = (time.monotonic() + FAILURE_MEMORY_S, error)
+            self._observer.login("failed", time.monotonic() - started, error)
+            raise
+        self._failure = None
+        self._authorization = f"Bearer {token}"
+        self._expires_at = started + lifetime * 0.95
+        self._renew_at = started + max(lifetime - RENEW_EARLY_S, lifetime * 0.8)
+        self._observer.login("succeeded", time.monotonic() - started, None)
+        return self._authorization
+
+    async def _request(self) -> tuple[str, float]:
+        """A token and its lifetime in seconds."""
+        headers = {"content-type": "application/x-www-form-urlencoded", "accept": "application/json"}
+        reply = await self._transport.post(self._url, headers, self._form)
+        try:
+            body = await reply.read_limited()
+        finally:
+            reply.close()
+        if reply.status >= 500:
+            raise UpstreamFailed(f"the login answered {reply.status}", status=reply.status)
+        if reply.status != 200:
+            raise UpstreamAuth(
+                f"the login was refused with {reply.status}: check CLIENT_ID, CLIENT_SECRET and REALM of the proxy"
+            )
+        try:
+            answer = orjson.loads(body)
+            token, lifetime = answer["access_token"], float(answer.get("expires_in") or DEFAULT_LIFETIME_S)
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
+            raise UpstreamFailed("the login answered without a token") from None
+        if not isinstance(token, str) or not token.isascii() or not token.isprintable():
+            raise UpstreamFailed("the login answered with something that is no token")
+        return token, lifetime
+
+
+def _retrieve(task: asyncio.Task[str]) -> None:
+    """A login that nobody waits for any more may fail without a word: its observer was told."""
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,47 @@
+"""Signs and sends a request to a deployment."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from proxy.core.dialect import Outgoing
+from proxy.dispatch.router import Deployment
+from proxy.dispatch.transport import Reply, Transport
+
+
+class Dispatcher:
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    @asynccontextmanager
+    async def send(
+        self, deployment: Deployment, outgoing: Outgoing, headers: Mapping[str, str]
+    ) -> AsyncIterator[Reply]:
+        """The upstream's answer to a request, its body still to be read; leaving the context closes it.
+
+        ``headers`` go along with the dialect's own. A credential that is refused is renewed once. Raises
+        ``ProxyError`` for whatever is no answer.
+        """
+        reply = await self._open(deployment, outgoing, headers)
+        try:
+            if reply.status != 200:
+                raise deployment.upstream.refuse(reply.status, reply.headers, await reply.read_limited())
+            yield reply
+        finally:
+            reply.close()
+
+    async def _open(self, deployment: Deployment, outgoing: Outgoing, headers: Mapping[str, str]) -> Reply:
+        credential, url = deployment.credential, deployment.base_url + outgoing.path
+        authorization = await credential.authorization()
+        reply = await self._transport.post(url, _signed(outgoing, headers, authorization), outgoing.body)
+        if reply.status == 401 and credential.invalidate(authorization):
+            reply.close()
+            authorization = await credential.authorization()
+            reply = await self._transport.post(url, _signed(outgoing, headers, authorization), outgoing.body)
+        return reply
+
+
+def _signed(outgoing: Outgoing, headers: Mapping[str, str], authorization: str | None) -> dict[str, str]:
+    signed = {**outgoing.headers, **headers}
+    if authorization is not None:
+        signed["authorization"] = authorization
+    return signed

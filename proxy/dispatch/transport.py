@@ -1,0 +1,101 @@
+"""aiohttp's client side. Every exception of its own becomes one of ``proxy.errors`` here and nowhere else."""
+
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from proxy import __version__
+from proxy.errors import ConnectTimeout, ProxyError, UpstreamTLS, UpstreamTruncated, UpstreamUnreachable
+
+READ_BUFFER = 64 * 1024  # bytes held for a caller that does not keep up, before the upstream is paused
+REFUSAL_LIMIT = 64 * 1024
+
+
+class Reply:
+    """An upstream's response whose headers have come. ``close`` it always; one that was read to its end gives
+    its connection back."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self.status = response.status
+        self.headers: Mapping[str, str] = response.headers
+        self._response = response
+        self._content = response.content
+
+    async def read(self) -> bytes:
+        """Whatever has arrived, at least one byte; empty at a clean end. Raises ``UpstreamTruncated`` when the
+        connection breaks, after everything that came before has been handed over."""
+        try:
+            return await self._content.readany()
+        except (aiohttp.ClientError, OSError) as error:
+            held = self._content._buffer  # aiohttp raises before it gives out what it still holds
+            if held:
+                rest = b"".join(held)
+                held.clear()
+                return rest
+            raise UpstreamTruncated(f"the connection to the upstream broke off: {_reason(error)}") from None
+
+    async def read_limited(self, limit: int = REFUSAL_LIMIT) -> bytes:
+        """The body up to ``limit`` bytes; what breaks off is left out."""
+        body = b""
+        try:
+            while len(body) < limit and (piece := await self.read()):
+                body += piece
+        except UpstreamTruncated:
+            pass
+        return body[:limit]
+
+    def at_end(self) -> bool:
+        return self._content.at_eof()
+
+    def close(self) -> None:
+        self._response.release()  # closes the connection unless the response was read to its end
+
+
+class Transport:
+    """A pool of connections. ``connect_timeout`` is in seconds; other time-outs are the caller's matter."""
+
+    def __init__(self, connect_timeout: float) -> None:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"user-agent": f"stackspot-proxy/{__version__}"},
+            read_bufsize=READ_BUFFER,
+        )
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
+        """Sends a POST; returns once the response's headers are there. Redirects are not followed."""
+        with _foreign(url):
+            response = await self._session.post(url, headers=headers, data=body, allow_redirects=False)
+        return Reply(response)
+
+    async def close(self) -> None:
+        await self._session.close()
+
+
+@contextmanager
+def _foreign(url: str) -> Iterator[None]:
+    host = urlsplit(url).netloc
+    try:
+        yield
+    except aiohttp.ClientConnectorCertificateError as error:
+        raise UpstreamTLS(f"the certificate of {host} is not trusted: {_reason(error)}") from None
+    except (aiohttp.ClientSSLError, ssl.SSLError) as error:
+        raise UpstreamTLS(f"no TLS connection to {host}: {_reason(error)}") from None
+    except (aiohttp.ConnectionTimeoutError, aiohttp.ServerTimeoutError):
+        raise ConnectTimeout(f"{host} did not accept a connection in time") from None
+    except aiohttp.ClientConnectorError as error:
+        raise UpstreamUnreachable(f"no connection to {host}: {_reason(error)}") from None
+    except (aiohttp.ClientError, OSError) as error:
+        raise _unanswered(host, error) from None
+
+
+def _unanswered(host: str, error: Exception) -> ProxyError:
+    return UpstreamUnreachable(f"{host} closed the connection without an answer: {_reason(error)}")
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__

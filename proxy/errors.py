@@ -1,0 +1,255 @@
+"""Every way a request can fail, as one tree.
+
+ProxyError
+├── CallerError                 the caller asked for something wrong
+│   ├── InvalidRequest          400, ``param`` names the field
+│   ├── CorrelationMissing      400
+│   ├── CorrelationInvalid      400
+│   ├── InvalidKey              401
+│   ├── UnknownModel            404
+│   ├── UnknownRoute            404
+│   ├── WrongMethod             405
+│   ├── BodyTooLarge            413
+│   ├── BodyTooSlow             408
+│   ├── WriteStall              the caller does not read its answer
+│   └── ContextTooLong          400, found out by the upstream
+├── ServiceError                the proxy itself
+│   ├── Internal                500
+│   ├── TooManyStreams          429
+│   └── Draining                503
+└── UpstreamError               whoever answers the model call
+    ├── UpstreamAuth            502, it refuses our credentials
+    ├── UpstreamForbidden       502
+    ├── UpstreamNotFound        502
+    ├── UpstreamRejected        502, it calls our request wrong
+    ├── UpstreamRateLimited     429
+    ├── CreditSpent             429
+    ├── UpstreamFailed          502, 503 or 504, a 5xx of its own
+    ├── UpstreamUnreachable     502, no connection
+    ├── UpstreamTLS             502
+    ├── UpstreamTruncated       502, the answer stopped before its end
+    ├── UpstreamBroken          502, an error or nonsense inside the answer
+    ├── ConnectTimeout, FirstTokenTimeout, IdleTimeout, TotalTimeout   504
+    └── InvalidAnswer           502, whole, but not what was asked for
+        └── ToolCallUnreadable
+
+A class says what kind of failure it is (status, codes, whether another try could help); an instance says
+what happened, in words meant for the caller. Nothing here knows a wire format.
+"""
+
+from typing import ClassVar, Literal
+
+Source = Literal["caller", "proxy", "upstream"]
+
+
+class ProxyError(Exception):
+    """A failure that a caller is told about.
+
+    ``retry_after`` is in whole seconds. ``end_reason`` is the label of ``proxy_stream_ends_total``.
+    ``hopeless`` failures are those that the same request will meet again, so nobody should repeat it.
+    """
+
+    source: ClassVar[Source] = "proxy"
+    status: int = 500
+    type: ClassVar[str] = "server_error"
+    code: ClassVar[str | None] = "internal_error"
+    end_reason: ClassVar[str] = "internal_error"
+    hopeless: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, param: str | None = None, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.retry_after = retry_after
+
+
+class CallerError(ProxyError):
+    source = "caller"
+    status = 400
+    type = "invalid_request_error"
+    code: ClassVar[str | None] = None
+    end_reason = "rejected"
+    hopeless = True
+
+
+class InvalidRequest(CallerError):
+    pass
+
+
+class CorrelationMissing(CallerError):
+    code = "correlation_id_missing"
+
+
+class CorrelationInvalid(CallerError):
+    code = "correlation_id_invalid"
+
+
+class InvalidKey(CallerError):
+    status = 401
+    code = "invalid_api_key"
+
+
+class UnknownModel(CallerError):
+    status = 404
+    code = "model_not_found"
+
+
+class UnknownRoute(CallerError):
+    status = 404
+    code = "not_found"
+
+
+class WrongMethod(CallerError):
+    status = 405
+    code = "method_not_allowed"
+
+
+class BodyTooLarge(CallerError):
+    status = 413
+    code = "request_too_large"
+
+
+class BodyTooSlow(CallerError):
+    status = 408
+    code = "request_timeout"
+    end_reason = "request_timeout"
+    hopeless = False
+
+
+class WriteStall(CallerError):
+    status = 499
+    code = "write_stall"
+    end_reason = "write_stall"
+
+
+class ContextTooLong(CallerError):
+    code = "context_length_exceeded"
+    end_reason = "upstream_error"
+
+
+class ServiceError(ProxyError):
+    pass
+
+
+class Internal(ServiceError):
+    pass
+
+
+class TooManyStreams(ServiceError):
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+
+
+class Draining(ServiceError):
+    status = 503
+    code = "shutting_down"
+    end_reason = "shutdown"
+
+
+class UpstreamError(ProxyError):
+    source = "upstream"
+    status = 502
+    type = "upstream_error"
+    code = "upstream_error"
+    end_reason = "upstream_error"
+
+
+class UpstreamAuth(UpstreamError):
+    code = "upstream_auth"
+    hopeless = True
+
+
+class UpstreamForbidden(UpstreamError):
+    code = "upstream_forbidden"
+    hopeless = True
+
+
+class UpstreamNotFound(UpstreamError):
+    code = "upstream_not_found"
+    hopeless = True
+
+
+class UpstreamRejected(UpstreamError):
+    code = "upstream_rejected"
+    hopeless = True
+
+
+class UpstreamRateLimited(UpstreamError):
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+
+
+class CreditSpent(UpstreamError):
+    status = 429
+    type = "insufficient_quota"
+    code = "insufficient_quota"
+    hopeless = True
+
+
+class UpstreamFailed(UpstreamError):
+    code = "upstream_failed"
+
+    def __init__(self, message: str, *, status: int = 502, retry_after: int | None = None) -> None:
+        super().__init__(message, retry_after=retry_after)
+        self.status = status if status in (503, 504) else 502
+
+
+class UpstreamUnreachable(UpstreamError):
+    code = "upstream_unreachable"
+
+
+class UpstreamTLS(UpstreamError):
+    code = "upstream_tls"
+    hopeless = True
+
+
+class UpstreamTruncated(UpstreamError):
+    code = "upstream_truncated"
+    end_reason = "upstream_truncated"
+
+
+class UpstreamBroken(UpstreamError):
+    code = "upstream_stream_error"
+
+
+class ConnectTimeout(UpstreamError):
+    status = 504
+    code = "connect_timeout"
+    end_reason = "connect_timeout"
+
+
+class FirstTokenTimeout(UpstreamError):
+    status = 504
+    code = "first_token_timeout"
+    end_reason = "first_token_timeout"
+
+
+class IdleTimeout(UpstreamError):
+    status = 504
+    code = "idle_timeout"
+    end_reason = "idle_timeout"
+
+
+class TotalTimeout(UpstreamError):
+    status = 504
+    code = "total_timeout"
+    end_reason = "total_timeout"
+
+
+class InvalidAnswer(UpstreamError):
+    code = "invalid_answer"
+    end_reason = "invalid_answer"
+    hopeless = True
+
+
+class ToolCallUnreadable(InvalidAnswer):
+    """A call that the model wrote and nobody can read. ``block`` is what it wrote, ``fault`` what is wrong."""
+
+    code = "tool_call_parse_error"
+
+    def __init__(self, message: str, *, block: str = "", fault: str = "") -> None:
+        super().__init__(message)
+        self.block = block
+        self.fault = fault

@@ -1,0 +1,1 @@
+"""Towards callers: routes, middleware and the way of one request."""

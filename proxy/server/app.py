@@ -1,0 +1,73 @@
+"""The composition root: everything is made here, from the configuration, and nowhere else."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
+
+from aiohttp import web
+
+from proxy.config import Config
+from proxy.core.callers.chat import Chat
+from proxy.core.dialect import Caller
+from proxy.dispatch.dispatcher import Dispatcher
+from proxy.dispatch.providers import PROVIDERS, Logins, Provider, deploy
+from proxy.dispatch.router import Router
+from proxy.dispatch.transport import Transport
+from proxy.server import middleware
+from proxy.server.inference import Inference
+from proxy.server.ops import Ops
+from proxy.server.state import State
+from proxy.server.watchdog import Watchdog
+from proxy.telemetry.events import LoginEvents
+from proxy.telemetry.metrics import Metrics
+
+STATE = web.AppKey("state", State)
+WATCHDOG = web.AppKey("watchdog", Watchdog)
+
+
+def create_app(
+    config: Config,
+    *,
+    callers: Sequence[Caller] = (Chat(),),
+    providers: Mapping[str, Provider] = PROVIDERS,
+) -> web.Application:
+    """The application that serves ``config``. Needs a running event loop, since it opens connections of its own."""
+    state = State()
+    metrics = Metrics(model.name for model in config.models)
+    transport = Transport(config.timeouts.connect)
+    logins = Logins(transport, LoginEvents(metrics))
+    router = Router(deploy(model, config, providers, logins) for model in config.models)
+    watchdog = Watchdog(config.timeouts, keepalive=config.keepalive_s, commit_after=config.commit_after)
+    metrics.streams.set_function(lambda: len(watchdog))
+
+    inference = {route: caller for caller in callers for route in caller.routes}
+    app = web.Application(
+        client_max_size=int(config.limits.max_body_mb * 2**20),
+        middlewares=[
+            middleware.account(inference, metrics),
+            middleware.refuse(inference),
+            middleware.authorize(config),
+            middleware.admit(inference, state),
+            middleware.correlate(inference, config, metrics),
+        ],
+    )
+    app[STATE] = state
+    app[WATCHDOG] = watchdog
+    app.on_response_prepare.append(middleware.label_responses(config))
+    for caller in callers:
+        handler = Inference(caller, config, router, Dispatcher(transport), watchdog, metrics)
+        app.add_routes([web.post(route, handler) for route in caller.routes])
+    app.add_routes(Ops(router, metrics, state).routes())
+
+    async def lifetime(_: web.Application) -> AsyncIterator[None]:
+        watching = asyncio.create_task(watchdog.run())
+        state.started = True
+        yield
+        watching.cancel()
+        with suppress(asyncio.CancelledError):
+            await watching
+        await logins.close()
+        await transport.close()
+
+    app.cleanup_ctx.append(lifetime)
+    return app

@@ -1,0 +1,163 @@
+"""The way of one inference request, from its body to the end of its answer."""
+
+import time
+from collections.abc import Awaitable, Callable
+
+import structlog
+from aiohttp import web
+
+from proxy.config import Config
+from proxy.core.call import Call
+from proxy.core.dialect import Caller
+from proxy.core.turn import Turn
+from proxy.dispatch.dispatcher import Dispatcher
+from proxy.dispatch.router import Deployment, Router
+from proxy.errors import Internal, InvalidRequest, ProxyError, TooManyStreams
+from proxy.server.body import read_body
+from proxy.server.outlet import Outlet
+from proxy.server.pump import pump, settle
+from proxy.server.state import RECORD
+from proxy.server.watchdog import Watchdog
+from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.record import Record
+
+log = structlog.get_logger()
+
+IGNORED = "x-proxy-ignored-params"
+ANSWERED_BY = "x-proxy-upstream-model"
+USAGE = "x-proxy-usage"
+
+
+class Inference:
+    """Serves the routes of one caller's dialect."""
+
+    def __init__(
+        self,
+        caller: Caller,
+        config: Config,
+        router: Router,
+        dispatcher: Dispatcher,
+        watchdog: Watchdog,
+        metrics: Metrics,
+    ) -> None:
+        self._caller = caller
+        self._config = config
+        self._router = router
+        self._dispatcher = dispatcher
+        self._watchdog = watchdog
+        self._metrics = metrics
+
+    async def __call__(self, request: web.Request) -> web.StreamResponse:
+        record = request[RECORD]
+        body = await read_body(request, self._config.timeouts.request_body)
+        ready = time.monotonic()
+        call = self._caller.read(body, record.id, int(time.time()))
+        deployment = self._router.find(call.model)
+        record.model = deployment.name
+        headers = {ANSWERED_BY: deployment.label} | self._ignored(call, deployment)
+        if len(self._watchdog) >= self._config.limits.max_streams:
+            raise TooManyStreams("the proxy serves as many answers as it may; try again shortly", retry_after=1)
+        record.provider, record.upstream = deployment.provider, deployment.label
+        answer = self._stream if call.stream else self._whole
+        return await answer(request, record, call, deployment, headers, ready)
+
+    def _ignored(self, call: Call, deployment: Deployment) -> dict[str, str]:
+        ignored = deployment.upstream.admit(call)
+        if ignored and self._config.strict_params:
+            raise InvalidRequest(f"{ignored[0]}: {deployment.name} cannot honour it", param=ignored[0])
+        return {IGNORED: ", ".join(ignored)} if ignored else {}
+
+    async def _stream(
+        self,
+        request: web.Request,
+        record: Record,
+        call: Call,
+        deployment: Deployment,
+        headers: dict[str, str],
+        ready: float,
+    ) -> web.StreamResponse:
+        record.turn = turn = Turn(call, self._caller.stream(call))
+        outlet = Outlet(request, record, headers)
+        try:
+            async with self._watchdog.watch(turn, outlet):
+                await self._converse(turn, deployment, record, outlet.write, ready)
+        except ConnectionError:
+            raise  # the caller has left
+        except Exception as problem:
+            record.error = error = _as_proxy_error(problem)
+            if outlet.writing:  # the caller does not read: there is no telling it
+                outlet.abort()
+                raise ConnectionResetError from None
+            if out := turn.fail(error, opened=outlet.opened):
+                await outlet.write(out)
+            else:
+                raise error from None
+        await outlet.close()
+        return outlet.response
+
+    async def _whole(
+        self,
+        request: web.Request,
+        record: Record,
+        call: Call,
+        deployment: Deployment,
+        headers: dict[str, str],
+        ready: float,
+    ) -> web.StreamResponse:
+        record.turn = turn = Turn(call, self._caller.whole(call))
+        body = bytearray()
+
+        async def collect(data: bytes) -> None:
+            body.extend(data)
+
+        async with self._watchdog.watch(turn, None):
+            await self._converse(turn, deployment, record, collect, ready)
+        if turn.usage.estimated:
+            headers[USAGE] = "estimated"
+        record.sent = len(body)
+        return web.Response(body=bytes(body), headers=headers | {"content-type": "application/json"})
+
+    async def _converse(
+        self,
+        turn: Turn,
+        deployment: Deployment,
+        record: Record,
+        write: Callable[[bytes], Awaitable[None]],
+        ready: float,
+    ) -> None:
+        """All rounds of a request. Raises the ``ProxyError`` that ended it."""
+        passed_on = {self._config.correlation.header: record.correlation_id} if record.correlation_id else {}
+        outgoing = turn.begin(deployment.upstream)
+        self._metrics.overhead(time.monotonic() - ready)
+        while True:
+            async with self._dispatcher.send(deployment, outgoing, passed_on) as reply:
+                opened = time.monotonic()
+                log.info("sse.connected", upstream=deployment.label, round=turn.rounds)
+                end = await pump(reply, turn, write)
+                if end.out:
+                    await write(end.out)
+                log.info(
+                    "sse.closed",
+                    upstream=deployment.label,
+                    events=turn.events,
+                    duration_ms=_ms(time.monotonic() - opened),
+                )
+                if end.error is not None:
+                    raise end.error
+                if end.again is None:
+                    await settle(reply)
+                    return
+            outgoing = end.again
+
+
+def _as_proxy_error(problem: Exception) -> ProxyError:
+    """The boundary of an answer: a fault of our own is logged and told like any other failure, so that a stream
+    never just stops."""
+    if isinstance(problem, ProxyError):
+        return problem
+    log.error("request.failed", exc_info=problem)
+    return Internal("the proxy failed; its log says why")
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 3)

@@ -1,0 +1,173 @@
+"""What every request passes through: an account of it, errors as JSON, the caller's key, the correlation id."""
+
+import asyncio
+import hmac
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from proxy.config import Config
+from proxy.core.callers.chat import Chat
+from proxy.core.dialect import Caller
+from proxy.errors import (
+    BodyTooLarge,
+    CorrelationInvalid,
+    CorrelationMissing,
+    Draining,
+    Internal,
+    InvalidKey,
+    InvalidRequest,
+    ProxyError,
+    UnknownRoute,
+    WrongMethod,
+)
+from proxy.server import correlation
+from proxy.server.body import read_body
+from proxy.server.state import RECORD, State
+from proxy.telemetry import events
+from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.record import Record
+
+log = structlog.get_logger()
+
+OPEN_ROUTES = frozenset({"/health", "/healthz", "/health/liveliness", "/ready", "/health/readiness", "/metrics"})
+CALLER_LEFT = 499
+
+
+def account(inference: Mapping[str, Caller], metrics: Metrics) -> Middleware:
+    """Outermost: keeps a ``Record``, and turns it into one log line and the metrics at the end."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        resource = request.match_info.route.resource
+        record = Record(secrets.token_hex(12), resource.canonical if resource else "other", time.monotonic())
+        request[RECORD] = record
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=record.id)
+        status = CALLER_LEFT
+        try:
+            response = await handler(request)
+            status = response.status
+            return response
+        except (asyncio.CancelledError, ConnectionError):
+            record.left = record.error is None
+            raise
+        finally:
+            metrics.request(record.route, record.model, status)
+            if request.path in inference:
+                events.request_ended(record, status, metrics)
+            elif record.error is not None:
+                events.failed(record, record.error, metrics)
+
+    return middleware
+
+
+def refuse(inference: Mapping[str, Caller]) -> Middleware:
+    """The one place where errors become responses, in the dialect of the route."""
+    elsewhere = Chat()
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except (asyncio.CancelledError, ConnectionError):
+            raise
+        except ProxyError as problem:
+            error = problem
+        except web.HTTPException as problem:
+            if problem.status < 400:
+                raise
+            error = _of_aiohttp(request, problem)
+        except Exception:  # the boundary of the server: logged with its traceback, told without
+            log.exception("request.failed")
+            error = Internal("the proxy failed; its log says why")
+        request[RECORD].error = error
+        refusal = inference.get(request.path, elsewhere).refuse(error)
+        response = web.Response(status=refusal.status, headers=refusal.headers, body=refusal.body)
+        if isinstance(error, Draining | BodyTooLarge):
+            response.force_close()
+        return response
+
+    return middleware
+
+
+def _of_aiohttp(request: web.Request, problem: web.HTTPException) -> ProxyError:
+    if isinstance(problem, web.HTTPMethodNotAllowed):
+        allowed = ", ".join(sorted(problem.allowed_methods))
+        return WrongMethod(f"{request.path} takes {allowed}, not {request.method}")
+    if problem.status == 404:
+        return UnknownRoute(f"there is no {request.method} {request.path} here")
+    return InvalidRequest(problem.text or problem.reason)
+
+
+def authorize(config: Config) -> Middleware:
+    """Where a key is configured, everything but probes and metrics needs it."""
+    expected = config.master_key.encode() if config.master_key else None
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if expected is not None and request.path not in OPEN_ROUTES:
+            scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+            if scheme.lower() != "bearer" or not hmac.compare_digest(key.strip().encode(), expected):
+                raise InvalidKey("this proxy needs a key: send 'Authorization: Bearer ...'")
+        return await handler(request)
+
+    return middleware
+
+
+def admit(inference: Mapping[str, Caller], state: State) -> Middleware:
+    """While the proxy drains, probes and metrics are answered and nothing new is begun."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if state.draining and request.path in inference:
+            raise Draining("the proxy is shutting down; another one will take this", retry_after=1)
+        return await handler(request)
+
+    return middleware
+
+
+def correlate(inference: Mapping[str, Caller], config: Config, metrics: Metrics) -> Middleware:
+    """Inference needs a correlation id; it is bound to every log line and sent on."""
+    rule = config.correlation
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path not in inference or request.method != "POST":
+            return await handler(request)
+        body = None
+        if correlation.FROM_BODY in rule.also_accept and rule.header not in request.headers:
+            body = await read_body(request, config.timeouts.request_body)
+        try:
+            found = correlation.find(rule, request.headers, body)
+            if found is None and rule.required:
+                raise correlation.missing(rule)
+        except CorrelationMissing:
+            metrics.correlation_rejected("missing")
+            raise
+        except CorrelationInvalid:
+            metrics.correlation_rejected("invalid")
+            raise
+        request[RECORD].correlation_id = found = found or request[RECORD].id
+        structlog.contextvars.bind_contextvars(correlation_id=found)
+        return await handler(request)
+
+    return middleware
+
+
+def label_responses(config: Config) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    """A signal: every response names its request, and carries the correlation id back."""
+
+    async def signal(request: web.Request, response: web.StreamResponse) -> None:
+        response.headers["server"] = "stackspot-proxy"
+        record = request.get(RECORD)
+        if record is not None:
+            response.headers["x-request-id"] = record.id
+            if record.correlation_id is not None:
+                response.headers[config.correlation.header] = record.correlation_id
+
+    return signal

@@ -1,0 +1,56 @@
+"""The caller's end of a streamed answer."""
+
+import time
+
+from aiohttp import web
+
+from proxy.telemetry.record import Record
+
+KEEPALIVE = b": keepalive\n\n"
+HEADERS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache", "x-accel-buffering": "no"}
+
+
+class Outlet:
+    """A response whose headers go out with its first bytes, so that a failure before them can still be told
+    with a real status.
+
+    ``writing`` is true while a write waits for the caller to read, and stays so when that wait is given up;
+    ``opened`` once the headers are out.
+    """
+
+    def __init__(self, request: web.Request, record: Record, headers: dict[str, str]) -> None:
+        self.writing = False
+        self.response = web.StreamResponse(headers=HEADERS | headers)
+        self._request = request
+        self._record = record
+
+    @property
+    def opened(self) -> bool:
+        return self.response.prepared
+
+    async def open(self) -> None:
+        if not self.response.prepared:
+            await self.response.prepare(self._request)
+
+    async def write(self, data: bytes) -> None:
+        """Sends whole messages; returns when the caller keeps up."""
+        if self._record.first_write is None:
+            self._record.first_write = time.monotonic()
+            await self.open()
+        self._record.sent += len(data)
+        self.writing = True
+        await self.response.write(data)
+        self.writing = False
+
+    async def keepalive(self) -> None:
+        """A comment that no client takes for an event; skipped while the caller does not read anyway."""
+        if not self.writing:
+            await self.response.write(KEEPALIVE)
+
+    def abort(self) -> None:
+        """Drops the connection, with whatever the caller has not read."""
+        if self._request.transport is not None:
+            self._request.transport.abort()
+
+    async def close(self) -> None:
+        await self.response.write_eof()

@@ -1,0 +1,1 @@
+"""What the proxy tells about itself: log events and metrics. Handed to the rest by the composition root."""

@@ -1,0 +1,78 @@
+"""The log events that tell of a request's end and of logins, with the metrics that go with them."""
+
+import time
+
+import structlog
+
+from proxy.errors import ProxyError
+from proxy.telemetry.record import Record
+from proxy.telemetry.metrics import Metrics
+
+log = structlog.get_logger()
+
+
+def request_ended(record: Record, status: int, metrics: Metrics) -> None:
+    """One wide line, after one that says what went wrong if anything did."""
+    now = time.monotonic()
+    error, turn = record.error, record.turn
+    if error is not None:
+        failed(record, error, metrics)
+    line: dict[str, object] = {"model": record.model, "upstream": record.upstream, "status": status}
+    line |= {"end_reason": record.end_reason, "duration_ms": _ms(now - record.started)}
+    if turn is not None:
+        first_token = record.first_write - record.started if record.first_write is not None else None
+        metrics.answer(
+            record.model or "",
+            turn,
+            reason=record.end_reason,
+            seconds=now - record.started,
+            first_token=first_token,
+            sent=record.sent,
+        )
+        if turn.invalid_events:
+            log.warning("sse.event_invalid", upstream=record.upstream, count=turn.invalid_events)
+        for call in turn.calls:
+            log.info("tool_call.detected", name=call.name, size=call.size)
+        log.debug("stream.chunks", upstream=turn.events, downstream=turn.chunks)
+        usage = turn.usage
+        line |= {
+            "stream": turn.call.stream,
+            "ttft_ms": _ms(first_token) if first_token is not None else None,
+            "chunks": turn.chunks,
+            "events": turn.events,
+            "tool_calls": len(turn.calls),
+            "rounds": turn.rounds,
+            "prompt_tokens": usage.prompt,
+            "completion_tokens": usage.completion,
+            "bytes": record.sent,
+        }
+        if turn.call.session is not None:
+            line["session"] = turn.call.session
+    log.info("request.finished", **line)
+
+
+def failed(record: Record, error: ProxyError, metrics: Metrics) -> None:
+    """One line that says what went wrong, and with whom."""
+    if error.source == "upstream":
+        log.error("upstream.failed", upstream=record.upstream, code=error.code, reason=error.message)
+        metrics.upstream_error(record.provider, error)
+    elif record.turn is None:
+        log.warning("request.rejected", status=error.status, code=error.code, reason=error.message)
+
+
+class LoginEvents:
+    """Tells of logins; the client's secret is known to neither."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def login(self, outcome: str, seconds: float, error: ProxyError | None) -> None:
+        self._metrics.login(outcome, seconds)
+        if error is None:
+            log.info("auth.succeeded", duration_ms=_ms(seconds))
+        else:
+            log.error("auth.failed", duration_ms=_ms(seconds), code=error.code, reason=error.message)
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 3)

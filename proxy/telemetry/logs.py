@@ -1,0 +1,59 @@
+"""structlog: one JSON object a line, or coloured lines for people. Whatever else logs goes the same way."""
+
+import logging
+import sys
+from typing import Any
+
+import orjson
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+_SHARED: list[Processor] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.processors.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+]
+
+
+def configure(level: str, form: str) -> None:
+    """Sets up all logging of the process. ``form`` is ``json``, ``console`` or ``auto`` (console on a terminal)."""
+    console = for_people(form)
+    threshold = logging.getLevelNamesMapping()[level]
+    renderers: list[Processor] = (
+        [structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())]
+        if console
+        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_dumps)]
+    )
+    structlog.configure(
+        processors=[*_SHARED, *renderers],
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=structlog.WriteLoggerFactory(sys.stdout),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*_SHARED, _library_event],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=max(threshold, logging.WARNING), force=True)
+    logging.captureWarnings(True)
+
+
+def for_people(form: str) -> bool:
+    """Whether lines are written for people rather than as JSON."""
+    return form == "console" or (form == "auto" and sys.stdout.isatty())
+
+
+def _library_event(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """A record of a library's own logger: its text becomes ``message`` of one event with a steady name."""
+    record: logging.LogRecord = event["_record"]
+    event["message"] = event["event"]
+    event["logger"] = record.name
+    event["event"] = "library.message"
+    return event
+
+
+def _dumps(value: Any, default: Any = str, **_: Any) -> str:
+    return orjson.dumps(value, default=default).decode()

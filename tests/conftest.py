@@ -1,0 +1,55 @@
+"""Fixtures that more than one folder uses: the real processes, and an id of its own for every test."""
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.support.processes import CREDENTIALS, ROOT, Proxy, StandIn
+
+_COUNT = itertools.count(1)
+Launch = Callable[..., Proxy]
+
+
+@pytest.fixture(scope="session")
+def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
+    """The simulator, shared by all tests: script it under a correlation id of your own."""
+    process = StandIn(tmp_path_factory.mktemp("stand_in"))
+    yield process
+    process.stop()
+
+
+@pytest.fixture(scope="session")
+def proxy(stand_in: StandIn, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    """A proxy in front of the simulator, with the shipped config.yaml, shared by all tests."""
+    process = Proxy(
+        env=CREDENTIALS | stand_in.env,
+        cwd=tmp_path_factory.mktemp("proxy"),
+        arguments=["--config", str(ROOT / "config.yaml")],
+    )
+    yield process
+    assert process.stop() == 0
+
+
+@pytest.fixture
+def launch(stand_in: StandIn, tmp_path: Path) -> Iterator[Launch]:
+    """Starts a proxy with a config and an environment of its own; it is stopped behind the test."""
+    started: list[Proxy] = []
+
+    def start(config: str | None = None, *, env: Mapping[str, str] | None = None, module: str = "proxy") -> Proxy:
+        if config is not None:
+            (tmp_path / "config.yaml").write_text(config, encoding="utf-8")
+        process = Proxy(env=CREDENTIALS | stand_in.env | dict(env or {}), cwd=tmp_path, module=module)
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.stop()
+
+
+@pytest.fixture
+def correlation_id() -> str:
+    """An id that no other test uses."""
+    return f"test-{next(_COUNT)}"
