@@ -6,10 +6,6 @@ BOM = b"\xef\xbb\xbf"
 EVENT_LIMIT = 1 << 20
 
 
-class EventTooLong(Exception):
-    """A line, or the data of one event, passed the limit of a ``Decoder``."""
-
-
 class Event(NamedTuple):
     """One event with data. ``name`` is empty for the usual unnamed one; several data lines are joined by LF."""
 
@@ -21,11 +17,12 @@ class Decoder:
     """Splits a byte stream into events, however the stream was cut into reads.
 
     Lines may end in LF, CR LF or CR. Comments, ids, retry times and events without data are passed over.
-    ``limit`` bounds in bytes both an unfinished line and the data gathered for one event; the work done is
-    linear in the bytes received.
+    ``limit`` bounds in bytes both a line and the data gathered for one event: beyond it ``overflow`` turns true
+    and nothing more is read. The work done is linear in the bytes received.
     """
 
     def __init__(self, limit: int = EVENT_LIMIT) -> None:
+        self.overflow = False
         self._limit = limit
         self._pieces: list[bytes] = []  # the unfinished line, in the pieces it came in
         self._pending = 0  # their size
@@ -36,7 +33,9 @@ class Decoder:
         self._started = False
 
     def receive_data(self, data: bytes) -> list[Event]:
-        """The events completed by these bytes. Raises ``EventTooLong``."""
+        """The events completed by these bytes."""
+        if self.overflow:
+            return []
         if self._after_cr:
             self._after_cr = False
             if data[:1] == b"\n":
@@ -57,6 +56,8 @@ class Decoder:
         for line in lines:
             if line:
                 self._line(line)
+                if self.overflow:
+                    return events
             else:
                 if self._data:
                     events.append(Event(self._name, b"\n".join(self._data)))
@@ -69,15 +70,14 @@ class Decoder:
 
     def receive_eof(self) -> Event | None:
         """An event whose closing blank line never came, or None. Whether it is whole, only its data can tell."""
-        if self._pieces:
+        if self._pieces and not self.overflow:
             self._line(b"".join(self._pieces))
             self._pieces.clear()
         return Event(self._name, b"\n".join(self._data)) if self._data else None
 
     def _hold(self, data: bytes) -> None:
         self._pending += len(data)
-        if self._pending > self._limit:
-            raise EventTooLong(f"a line of the stream is longer than {self._limit} bytes")
+        self.overflow = self._pending > self._limit
         self._pieces.append(data)
 
     def _line(self, line: bytes) -> None:
@@ -94,6 +94,5 @@ class Decoder:
         else:  # a comment, an id, a retry time, or a field nobody knows
             return
         self._data_size += len(value) + 1
-        if self._data_size > self._limit:
-            raise EventTooLong(f"an event of the stream is longer than {self._limit} bytes")
+        self.overflow = self._data_size > self._limit
         self._data.append(value)

@@ -105,16 +105,13 @@ class StackSpotReader:
     def receive_data(self, data: bytes) -> None:
         if self._over:
             return
-        try:
-            events = self._decoder.receive_data(data)
-        except sse.EventTooLong as error:
-            self._fail(UpstreamBroken(f"StackSpot sent something that is no event stream: {error}"))
-            return
-        for event in events:
+        for event in self._decoder.receive_data(data):
             self._event(event)
             if self._over:
                 return
         self._flush()
+        if self._decoder.overflow:
+            self._fail(UpstreamBroken("StackSpot sent a line that is too long for an event"))
 
     def receive_eof(self) -> None:
         if self._over:
