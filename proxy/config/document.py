@@ -63,7 +63,7 @@ class Node:
                 raise ConfigError(f"{node.where}: {node.path}: unknown key{hint}")
         return found
 
-    def keys(self) -> Iterator[tuple[str, "Node"]]:
+    def entries(self) -> Iterator[tuple[str, "Node"]]:
         """The entries of a mapping whose keys are free."""
         if self.raw is not None and not isinstance(self.raw, dict):
             raise self.error("a mapping is expected here")

@@ -105,7 +105,8 @@ class _Loader:
             missing = "none of the configured models has its credentials" if entries else "no model is configured"
             raise ConfigError(
                 f"{root.file}: {missing}. Set CLIENT_ID, CLIENT_SECRET, REALM and GENAI_AGENT_ID (in the environment "
-                "or in .env) for StackSpot, or STACKSPOT_API_KEY in place of the first three; or start with --demo to try the built-in simulator without credentials."
+                "or in .env) for StackSpot, or STACKSPOT_API_KEY in place of the first three; "
+                "or start with --demo to try the built-in simulator without credentials."
             )
         self._check_names(models, model_list)
         return models
@@ -181,10 +182,10 @@ class _Loader:
     # Settings.
 
     def _litellm_settings(self, node: Node) -> None:
-        for key, value in node.keys():
+        for key, value in node.entries():
             if key == "custom_provider_map":
                 self._custom_providers |= {
-                    name for item in value.items() if (name := dict(item.keys())["provider"].text()) is not None
+                    name for item in value.items() if (name := dict(item.entries())["provider"].text()) is not None
                 }
         self._warnings.append(f"{node.where}: litellm_settings: LiteLLM's; only custom_provider_map is used here")
 

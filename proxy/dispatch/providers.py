@@ -1,13 +1,13 @@
 """The providers: each a row that says how a model of the config becomes a deployment."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from proxy.config import Config, Model
 from proxy.core.dialect import Upstream
 from proxy.core.filters.markers import ToolPolicy
 from proxy.core.upstreams.stackspot import StackSpot
-from proxy.dispatch.credentials import BearerKey, ClientCredentials, Credential, LoginObserver, NoCredential
+from proxy.dispatch.credentials import BearerKey, ClientCredentials, Credential, LoginObserver
 from proxy.dispatch.router import Deployment
 from proxy.dispatch.transport import Transport
 
@@ -18,9 +18,7 @@ class Provider:
 
     dialect: Callable[[Model, Config], Upstream]
     base_url: Callable[[Config], str]
-    credential: Callable[[Model, Config, "Logins"], Credential] = field(
-        default=lambda model, config, logins: NoCredential()
-    )
+    credential: Callable[[Model, Config, "Logins"], Credential]
 
 
 class Logins:

@@ -30,7 +30,7 @@ class Reply:
         try:
             return await self._content.readany()
         except (aiohttp.ClientError, OSError) as error:
-            held = self._content._buffer  # aiohttp raises before it gives out what it still holds
+            held = self._content._buffer  # noqa: SLF001 - aiohttp raises before it gives out what it still holds
             if held:
                 rest = b"".join(held)
                 held.clear()

@@ -97,7 +97,7 @@ class Inference:
 
     async def _whole(
         self,
-        request: web.Request,
+        _: web.Request,
         record: Record,
         call: Call,
         deployment: Deployment,

@@ -63,5 +63,5 @@ async def serve(app: web.Application, host: str, port: int, *, drain: float, on_
 async def _until_quiet(watchdog: Watchdog, seconds: float, hurry: asyncio.Event) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            while len(watchdog) and not hurry.is_set():
+            while len(watchdog) and not hurry.is_set():  # noqa: ASYNC110 - at shutdown only, of two things
                 await asyncio.sleep(LOOK_EVERY_S)

@@ -5,8 +5,8 @@ import time
 import structlog
 
 from proxy.errors import ProxyError
-from proxy.telemetry.record import Record
 from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.record import Record
 
 log = structlog.get_logger()
 

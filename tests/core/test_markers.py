@@ -21,7 +21,12 @@ TOOLS = [
 def machine(notes: Notes, **policy: object) -> Markers:
     parallel = bool(policy.pop("parallel", True))
     return Markers(
-        notes, MarkerPair(S, E), TOOLS, seed="seed", policy=ToolPolicy(**policy), parallel=parallel  # type: ignore[arg-type]
+        notes,
+        MarkerPair(S, E),
+        TOOLS,
+        seed="seed",
+        policy=ToolPolicy(**policy),
+        parallel=parallel,  # type: ignore[arg-type]
     )
 
 
@@ -66,7 +71,10 @@ CALLS: dict[str, tuple[str, list[tuple[str, ...]]]] = {
     "two calls": (f"{S}\ngo\n{{}}\n{E}\n{S}\ngo\n{{}}\n{E}", [call("{}"), call("{}")]),
     "two calls glued together": (f"{S}\ngo\n{{}}\n{E}{S}\ngo\n{{}}\n{E}", [call("{}"), call("{}")]),
     "a start marker closes a call": (f"{S}\ngo\n{{}}\n{S}\ngo\n{{}}\n{E}", [call("{}"), call("{}")]),
-    "text between and behind is dropped": (f"{S}\ngo\n{{}}\n{E}\nnow\n{S}\ngo\n{{}}\n{E}\nend", [call("{}"), call("{}")]),
+    "text between and behind is dropped": (
+        f"{S}\ngo\n{{}}\n{E}\nnow\n{S}\ngo\n{{}}\n{E}\nend",
+        [call("{}"), call("{}")],
+    ),
     "text before is kept": (f"Let me see.\n\n{S}\ngo\n{{}}\n{E}", [("text", "Let me see."), call("{}")]),
     "white space before is dropped": (f"\n\n {S}\ngo\n{{}}\n{E}", [call("{}")]),
     "an unknown name is passed on": (f"{S}\nnope\n{{}}\n{E}", [call("{}", "nope")]),
@@ -193,7 +201,7 @@ def test_ids_are_distinct_and_well_formed() -> None:
     markers.text(CALLS["two calls"][0])
     markers.finish(Finish("stop"))
     assert 2 == len(set(notes.ids))
-    assert all(id.startswith("call_") and len(id) == 29 and id[5:].isalnum() for id in notes.ids)
+    assert all(made.startswith("call_") and len(made) == 29 and made[5:].isalnum() for made in notes.ids)
 
 
 def test_a_failure_releases_text_that_was_held_back() -> None:

@@ -49,7 +49,10 @@ STREAMS: dict[str, tuple[bytes, Told]] = {
         HELLO + STOP,
     ),
     "a message_id makes a clean end complete": (sse({"message": "Olá", "message_id": "1"}), HELLO + STOP),
-    "a message_id does not end the reading": (sse({"message": "O", "message_id": "1"}, {"message": "lá"}), HELLO + STOP),
+    "a message_id does not end the reading": (
+        sse({"message": "O", "message_id": "1"}, {"message": "lá"}),
+        HELLO + STOP,
+    ),
     "a last event with the key stop_reason too": (sse({"message": "Olá", "stop_reason": None}), HELLO + STOP),
     "but only the last": (sse({"message": "O", "stop_reason": None}, {"message": "lá"}), HELLO + TRUNCATED),
     "no final event": (sse({"message": "Olá"}), HELLO + TRUNCATED),
@@ -176,7 +179,11 @@ REFUSALS: dict[str, tuple[int, bytes, tuple[int, str, int | None, bool]]] = {
     "unauthorized": (401, b"", (502, "upstream_auth", None, True)),
     "forbidden": (403, b"", (502, "upstream_forbidden", None, True)),
     "no such agent": (404, envelope("X"), (502, "upstream_not_found", None, True)),
-    "too long": (400, envelope("INFERENCE_6001_LLM_MODEL_BAD_REQUEST", TOO_LONG), (400, "context_length_exceeded", None, True)),
+    "too long": (
+        400,
+        envelope("INFERENCE_6001_LLM_MODEL_BAD_REQUEST", TOO_LONG),
+        (400, "context_length_exceeded", None, True),
+    ),
     "other 400": (400, envelope("INFERENCE_1"), (502, "upstream_rejected", None, True)),
     "rate limit": (429, envelope("INFERENCE_3008_CHAT_RATE_LIMIT_EXCEEDED"), (429, "rate_limit_exceeded", 5, False)),
     "a bare 429": (429, b"", (429, "rate_limit_exceeded", 5, False)),
@@ -193,7 +200,7 @@ REFUSALS: dict[str, tuple[int, bytes, tuple[int, str, int | None, bool]]] = {
 def test_refusals(case: str) -> None:
     status, body, expected = REFUSALS[case]
     error: ProxyError = AGENT.refuse(status, {}, body)
-    assert expected == (error.status, error.code, error.retry_after, error.hopeless)
+    assert (error.status, error.code, error.retry_after, error.hopeless) == expected
     assert len(error.message) < 500
 
 

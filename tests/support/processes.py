@@ -85,7 +85,9 @@ class Process:
 class Proxy(Process):
     """A running proxy. ``url`` is its root."""
 
-    def __init__(self, *, env: Mapping[str, str], cwd: Path, arguments: Sequence[str] = (), module: str = "proxy") -> None:
+    def __init__(
+        self, *, env: Mapping[str, str], cwd: Path, arguments: Sequence[str] = (), module: str = "proxy"
+    ) -> None:
         command = [sys.executable, "-m", module, *arguments]
         super().__init__(command, {"PROXY_PORT": "0", "LOG_LEVEL": "DEBUG"} | dict(env), cwd)
         self.url = self.wait_for(r'"url":"(http://[^"]+)"')[1]

@@ -152,8 +152,8 @@ class ChatWhole:
         }
         if self._calls:
             message["tool_calls"] = [
-                {"id": id, "type": "function", "function": {"name": name, "arguments": "".join(pieces) or "{}"}}
-                for id, name, pieces in self._calls
+                {"id": key, "type": "function", "function": {"name": name, "arguments": "".join(pieces) or "{}"}}
+                for key, name, pieces in self._calls
             ]
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": end.reason}
         rest = orjson.dumps({"choices": [choice], "usage": _usage(end.usage or Usage(0, 0))})

@@ -155,7 +155,10 @@ def _without_surrogates(body: bytes) -> bytes:
 
 def _sent(request: Request) -> tuple[str, ...]:
     """``false`` and empty values ask for nothing."""
-    return tuple(name for name in _UNSUPPORTED if getattr(request, name) not in (None, False, [], {}))
+    sent = {name: getattr(request, name) for name in _UNSUPPORTED}
+    return tuple(
+        name for name, value in sent.items() if value is not None and value is not False and value not in ([], {})
+    )
 
 
 def _session(request: Request) -> str | None:
@@ -177,7 +180,7 @@ def _conversation(messages: list[Message]) -> tuple[str, tuple[Entry, ...], tupl
             case "user":
                 entries.append(UserText(text, message.name))
             case "assistant":
-                calls = _calls(message, at)
+                calls = _calls(message)
                 names |= {call.id: call.name for call in calls}
                 entries.append(AssistantText(text, calls))
             case "tool":
@@ -220,7 +223,7 @@ def _header_word(text: str) -> str:
     return re.sub(r"[^\w.-]", "_", text[:40], flags=re.ASCII)
 
 
-def _calls(message: Message, at: str) -> tuple[ToolCall, ...]:
+def _calls(message: Message) -> tuple[ToolCall, ...]:
     made = [ToolCall(call.id, call.function.name, call.function.arguments) for call in message.tool_calls or ()]
     if message.function_call is not None:
         made.append(ToolCall("function", message.function_call.name, message.function_call.arguments))

@@ -18,6 +18,10 @@ PLATFORM_ARGUMENTS = ("step_id", "tool_execution_id")
 """StackSpot adds these to the arguments at times; they go unless the tool's schema has them."""
 
 
+WRECK_LIMIT = 8192
+"""Of a call that cannot be read, the model is shown so many characters at most."""
+
+
 @dataclass(frozen=True, slots=True)
 class ToolPolicy:
     """``proxy.tools`` of the config; ``max_arguments`` is in characters."""
@@ -61,14 +65,15 @@ class Markers:
         self._fences = 0  # code fences around the last call whose closing line is still to come
         self._block = CallBlock(pair, policy.max_arguments)
         self._announced = False
-        self._fault: ToolCallUnreadable | None = None
+        self._wreck: list[str] = []  # a block that cannot be read, and what was written behind it
+        self._wreck_room = WRECK_LIMIT
         self._over = False
 
     def text(self, piece: str) -> None:
         if self._idle and piece and self._first not in piece and "`" not in piece and not piece[-1].isspace():
             self._release(piece)
             return
-        if self._over or self._fault:
+        if self._over:
             return
         self._held += piece
         while self._held and self._state():
@@ -86,9 +91,9 @@ class Markers:
             return
         cut_off = self._flush()
         self._over = True
-        if self._fault and not (cut_off and end.reason == "length"):
-            self._sink.fail(self._fault)
-        elif self._calls and not self._fault:
+        if self._wreck and not (cut_off and end.reason == "length"):
+            self._sink.fail(self._unreadable())
+        elif self._calls and not self._wreck:
             self._sink.finish(Finish("tool_calls", end.usage, end.model))
         else:
             self._sink.finish(end)
@@ -161,7 +166,9 @@ class Markers:
         self._state = self._in_text
         return True
 
-    def _in_unreadable(self) -> bool:
+    def _in_wreck(self) -> bool:
+        self._wreck.append(self._held[: self._wreck_room])
+        self._wreck_room -= len(self._wreck[-1])
         self._held = ""
         return False
 
@@ -191,12 +198,9 @@ class Markers:
             self._over = True
             self._sink.fail(ToolCallUnreadable(f"the arguments of {block.name!r} are longer than the proxy allows"))
         else:
-            self._fault = ToolCallUnreadable(
-                f"the model wrote a call of {block.name!r} that cannot be read: {block.fault}",
-                block="" if self._announced else self._lead.strip("` \t\r\n") + block.written,
-                fault=block.fault,
-            )
-            self._state = self._in_unreadable
+            self._held = self._lead.strip("` \t\r\n") + block.written + self._held
+            self._state = self._in_wreck
+            self._in_wreck()
 
     def _pass_on(self, block: CallBlock) -> None:
         if not self._announced:
@@ -208,13 +212,22 @@ class Markers:
         if piece:
             self._sink.arguments(piece)
 
+    def _unreadable(self) -> ToolCallUnreadable:
+        name, fault = self._block.name, self._block.fault
+        written, end, _ = "".join(self._wreck).partition(self._pair.end)
+        return ToolCallUnreadable(
+            f"the model wrote a call of {name!r} that cannot be read: {fault}",
+            block="" if self._announced else written + end,
+            fault=fault,
+        )
+
     def _flush(self) -> bool:
         """Settles what is held at the end of the text. True if it ended inside a call."""
         while self._state == self._in_block:
             block = self._block
             block.receive_eof(lambda name: self._fit(name) in self._tools)
             self._end_block(block)
-            if self._fault:
+            if self._wreck:
                 return True
             while self._held and self._state():
                 pass

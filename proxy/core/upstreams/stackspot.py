@@ -24,14 +24,14 @@ _FINISH: Mapping[str, FinishReason] = {
 class StackSpot:
     """The dialect towards one agent.
 
-    ``name`` is the model's, for messages. ``secret`` keys the nonce of prompts: one that all replicas share. With ``end_marker`` optional, a response
-    that ends cleanly without a final event counts as whole.
+    ``name`` is the model's, for messages. ``secret`` keys the nonce of prompts: one that all replicas share. With
+    ``end_marker`` optional, a response that ends cleanly without a final event counts as whole.
     """
 
     name: str
     agent_id: str
     secret: bytes = field(repr=False)
-    tools: ToolPolicy = ToolPolicy()
+    tools: ToolPolicy = field(default_factory=ToolPolicy)
     end_marker: Literal["required", "optional"] = "required"
 
     def exchange(self, call: Call, round: Round) -> "StackSpotExchange":

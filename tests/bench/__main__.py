@@ -1,0 +1,69 @@
+"""``python -m tests.bench [--quick] [--force]``."""
+
+import argparse
+import platform
+import signal
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+
+from tests.bench.field import field
+from tests.bench.machine import disturbance
+from tests.bench.measure import Plan, measure
+from tests.bench.processes import ROOT, BenchError
+from tests.bench.report import Report
+
+RESULTS = ROOT / "bench-results" / "latest.json"
+QUICK = Plan(seconds=2, burst_seconds=0.6, singles=50)
+
+
+def main() -> int:
+    options = _options()
+    plan = QUICK if options.quick else Plan()
+    chosen = {"rounds": options.rounds, "streams": options.streams, "seconds": options.seconds}
+    plan = msgspec.structs.replace(plan, **{key: value for key, value in chosen.items() if value is not None})
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an exit that ends the processes
+    if reason := disturbance():
+        if not options.force:
+            print(f"bench: not now: {reason}; --force measures all the same", file=sys.stderr)
+            return 1
+        _tell(f"going on although {reason}")
+    try:
+        with field(plan.agents) as servers:
+            report = Report.of(plan, measure(servers, plan, _tell))
+    except BenchError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    print(report.text())
+    _save(report, options.output, disturbed=reason)
+    return 1 if report.problems else 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Benchmarks of the proxy.")
+    parser.add_argument("--quick", action="store_true", help="under half a minute, and less exact")
+    parser.add_argument("--force", action="store_true", help="measure on a busy machine too")
+    parser.add_argument("--rounds", type=int, metavar="N", help=f"default: {Plan().rounds}")
+    parser.add_argument("--streams", type=int, metavar="N", help=f"of the paced run; default: {Plan().streams}")
+    parser.add_argument("--seconds", type=float, metavar="S", help=f"of a paced run; default: {Plan().seconds:g}")
+    parser.add_argument("--output", type=Path, metavar="FILE", default=RESULTS, help="default: %(default)s")
+    return parser.parse_args()
+
+
+def _save(report: Report, file: Path, *, disturbed: str | None) -> None:
+    versions = {"python": platform.python_version()} | {name: version(name) for name in ("aiohttp", "uvloop")}
+    result = {"versions": versions, "disturbed": disturbed} | msgspec.to_builtins(report)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
+
+
+def _tell(what: str) -> None:
+    print(f"bench: {what}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

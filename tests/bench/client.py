@@ -1,0 +1,107 @@
+"""The caller's end of a stream, close to the socket: it counts what comes and takes the time, and parses nothing."""
+
+import asyncio
+import time
+from array import array
+from itertools import count
+from typing import cast
+
+import msgspec
+
+from tests.bench.wire import LAST_CHUNK, MARK, Target
+
+TAIL = 48  # bytes of the last read to look at again, since a frame may be cut; longer than any ending
+OK = b"HTTP/1.1 200 "
+
+_ids = count(1)
+
+
+class Answer(msgspec.Struct):
+    """One stream, ended. ``first_token`` in seconds since the request; ``problem`` is empty for a whole answer."""
+
+    tokens: int
+    first_token: float
+    problem: str
+
+
+class Tally:
+    """What all connections of a run have seen so far; ``gaps`` are the seconds between reads with tokens."""
+
+    def __init__(self) -> None:
+        self.tokens = 0
+        self.frames = 0
+        self.gaps = array("d")
+        self.answers: list[Answer] = []
+
+
+class Connection(asyncio.Protocol):
+    """One keep-alive connection to a server, one answer at a time."""
+
+    def __init__(self, target: Target, tally: Tally) -> None:
+        self._target = target
+        self._dialect = target.dialect
+        self._tally = tally
+        self._answer: asyncio.Future[Answer] | None = None
+        self.speaking = asyncio.Event()  # the first token is there, or never comes
+        self.kept: list[bytes] | None = None
+
+    @classmethod
+    async def open(cls, target: Target, tally: Tally) -> "Connection":
+        loop = asyncio.get_running_loop()
+        _, connection = await loop.create_connection(lambda: cls(target, tally), "127.0.0.1", target.port)
+        return connection
+
+    def ask(self) -> asyncio.Future[Answer]:
+        """Sends a request; the future is done when its answer has ended, one way or another."""
+        request = self._target.request(f"bench-{next(_ids)}")
+        self.speaking.clear()
+        self.tokens = 0
+        self._tail = b""
+        self._first = self._last = 0.0
+        self._answer = asyncio.get_running_loop().create_future()
+        self._asked = time.monotonic()
+        self._transport.write(request)
+        return self._answer
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        now = time.monotonic()
+        if not self._tail and not data.startswith(OK):
+            self._end(f"answered with {data[:300]!r}")
+            self._transport.close()
+            return
+        if self.kept is not None:
+            self.kept.append(data)
+        tally = self._tally
+        if tokens := data.count(MARK):
+            if self.tokens:
+                tally.gaps.append(now - self._last)
+            else:
+                self._first = now - self._asked
+                self.speaking.set()
+            self._last = now
+            self.tokens += tokens
+            tally.tokens += tokens
+        seen, frame = self._tail + data, self._dialect.frame
+        tally.frames += seen.count(frame) - self._tail.count(frame)
+        self._tail = seen[-TAIL:]
+        if seen.endswith(LAST_CHUNK):
+            self._end("" if seen.endswith(self._dialect.ending) else f"ended with {seen[-TAIL:]!r}")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end(f"the connection was lost: {exc or 'closed by the server'}")
+
+    def _end(self, problem: str) -> None:
+        if self._answer is None or self._answer.done():
+            return
+        if not problem and self.tokens != self._target.tokens:
+            problem = f"{self.tokens} tokens instead of {self._target.tokens}"
+        self.speaking.set()
+        answer = Answer(self.tokens, self._first, problem)
+        self._tally.answers.append(answer)
+        self._answer.set_result(answer)

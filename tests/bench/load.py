@@ -1,0 +1,202 @@
+"""The load, as a process of its own: reads a job from standard input, does it, writes what it measured."""
+
+import asyncio
+import random
+import sys
+import time
+from collections.abc import Sequence
+
+import msgspec
+import orjson
+import psutil
+import uvloop
+
+from tests.bench.client import Connection, Tally
+from tests.bench.wire import Target, words
+
+GRACE_S = 20  # for what is still under way when a run's time is over
+COMPLAINTS = 3
+
+
+class Check(msgspec.Struct, tag=True, frozen=True):
+    """One answer, read word by word."""
+
+    target: Target
+    seconds: float = 0
+
+
+class Paced(msgspec.Struct, tag=True, frozen=True):
+    """``streams`` at once, measured for ``seconds`` while all of them run."""
+
+    target: Target
+    streams: int
+    seconds: float
+    beside: tuple[int, ...] = ()  # the pids of helpers, whose CPU is no disturbance
+
+
+class Burst(msgspec.Struct, tag=True, frozen=True):
+    """``callers`` that ask again as soon as they are answered, measured for ``seconds`` behind a warm-up."""
+
+    target: Target
+    callers: int
+    seconds: float
+    warm_up: float
+    beside: tuple[int, ...] = ()
+
+
+class Singles(msgspec.Struct, tag=True, frozen=True):
+    """One request at a time, ``times`` to each target, in random order."""
+
+    targets: tuple[Target, ...]
+    times: int
+    seconds: float = 10  # at most
+
+
+Job = Check | Paced | Burst | Singles
+
+
+class Run(msgspec.Struct):
+    """``tokens``, ``frames``, ``cpu`` and ``others`` are those of the measured ``seconds``: ``cpu`` the server's
+    seconds of it, ``others`` what else the machine did. ``streams``, ``lost`` and ``problems`` are of the whole run;
+    ``gaps`` has the median, the 99th percentile and the longest; ``first_tokens`` is by target."""
+
+    seconds: float = 0
+    tokens: int = 0
+    frames: int = 0
+    cpu: float = 0
+    others: float = 0
+    streams: int = 0
+    lost: int = 0
+    problems: list[str] = []
+    gaps: tuple[float, float, float] = (0, 0, 0)
+    first_tokens: dict[str, list[float]] = {}
+
+
+class Meter:
+    """Times a window of a run."""
+
+    def __init__(self, tally: Tally, server: int, beside: Sequence[int]) -> None:
+        self._tally = tally
+        self._server = psutil.Process(server)
+        self._helpers = [psutil.Process(pid) for pid in {*beside, psutil.Process().pid} - {server}]
+        self._before = self._read()
+        self._tally.gaps = self._tally.gaps[:0]
+
+    def run(self) -> Run:
+        """What happened since the meter was made."""
+        seconds, tokens, frames, cpu, others = (
+            now - before for now, before in zip(self._read(), self._before, strict=True)
+        )
+        return Run(seconds, int(tokens), int(frames), cpu, others, gaps=_spread(list(self._tally.gaps)))
+
+    def _read(self) -> tuple[float, ...]:
+        cpu, helpers = _cpu(self._server), sum(_cpu(helper) for helper in self._helpers)
+        machine = psutil.cpu_times()
+        busy = sum(machine[:8]) - machine.idle - getattr(machine, "iowait", 0)
+        return time.monotonic(), self._tally.tokens, self._tally.frames, cpu, busy - cpu - helpers
+
+
+def _cpu(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return times.user + times.system
+
+
+def _spread(values: list[float]) -> tuple[float, float, float]:
+    values.sort()
+    return (values[len(values) // 2], values[len(values) * 99 // 100], values[-1]) if values else (0, 0, 0)
+
+
+async def do(job: Job, tally: Tally) -> Run:
+    match job:
+        case Check():
+            return await check(job, tally)
+        case Paced():
+            return await paced(job, tally)
+        case Burst():
+            return await burst(job, tally)
+        case Singles():
+            return await singles(job, tally)
+
+
+async def paced(job: Paced, tally: Tally) -> Run:
+    connections = [await Connection.open(job.target, tally) for _ in range(job.streams)]
+    asked = [connection.ask() for connection in connections]
+    await asyncio.gather(*(connection.speaking.wait() for connection in connections))
+    meter = Meter(tally, job.target.pid, job.beside)
+    await asyncio.sleep(job.seconds)
+    run = meter.run()
+    if early := len(tally.answers):
+        run.problems.append(f"{early} streams ended before the time was over")
+    await asyncio.gather(*asked)
+    return run
+
+
+async def burst(job: Burst, tally: Tally) -> Run:
+    until = time.monotonic() + job.warm_up + job.seconds
+
+    async def call() -> None:
+        connection = await Connection.open(job.target, tally)
+        while time.monotonic() < until and not (await connection.ask()).problem:
+            pass
+
+    calls = [asyncio.create_task(call()) for _ in range(job.callers)]
+    await asyncio.sleep(job.warm_up)
+    meter = Meter(tally, job.target.pid, job.beside)
+    await asyncio.sleep(job.seconds)
+    run = meter.run()
+    await asyncio.gather(*calls)
+    return run
+
+
+async def singles(job: Singles, tally: Tally) -> Run:
+    connections = {target.name: await Connection.open(target, tally) for target in job.targets}
+    first_tokens: dict[str, list[float]] = {name: [] for name in connections}
+    order = list(connections) * job.times
+    random.shuffle(order)
+    for name in order:
+        first_tokens[name].append((await connections[name].ask()).first_token)
+    return Run(first_tokens=first_tokens)
+
+
+async def check(job: Check, tally: Tally) -> Run:
+    """Every word in its place: what the other runs take for granted when they count."""
+    connection = await Connection.open(job.target, tally)
+    connection.kept = []
+    await connection.ask()
+    text = "".join(_texts(b"".join(connection.kept), job.target.dialect.pointer))
+    wrong = [] if text == words(job.target.tokens) else [f"the text came out as {text[:300]!r}"]
+    return Run(problems=wrong)
+
+
+def _texts(response: bytes, pointer: tuple[str | int, ...]) -> list[str]:
+    """The texts of all frames of a chunked response."""
+    _, _, rest = response.partition(b"\r\n\r\n")
+    body = b""
+    while rest:
+        size, _, rest = rest.partition(b"\r\n")
+        length = int(size or b"0", 16)
+        body, rest = body + rest[:length], rest[length + 2 :]
+    texts = []
+    for line in body.splitlines():
+        if line.startswith(b"data: {"):
+            value = orjson.loads(line[6:])
+            for key in pointer:
+                value = value[key] if isinstance(key, int) else value.get(key, "")
+            texts.append(value)
+    return texts
+
+
+async def main() -> None:
+    job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
+    tally = Tally()
+    async with asyncio.timeout(job.seconds + GRACE_S):
+        run = await do(job, tally)
+    expected = (job.targets[0] if isinstance(job, Singles) else job.target).tokens
+    run.streams = len(tally.answers)
+    run.lost = sum(abs(expected - answer.tokens) for answer in tally.answers)
+    run.problems = (run.problems + [answer.problem for answer in tally.answers if answer.problem])[:COMPLAINTS]
+    sys.stdout.buffer.write(msgspec.json.encode(run))
+
+
+if __name__ == "__main__":
+    uvloop.run(main())
