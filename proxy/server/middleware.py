@@ -112,7 +112,9 @@ def authorize(config: Config) -> Middleware:
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         if expected is not None and request.path not in OPEN_ROUTES:
             scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-            if scheme.lower() != "bearer" or not hmac.compare_digest(key.strip().encode(), expected):
+            if scheme.lower() != "bearer" or not hmac.compare_digest(
+                key.strip().encode(errors="surrogateescape"), expected
+            ):
                 raise InvalidKey("this proxy needs a key: send 'Authorization: Bearer ...'")
         return await handler(request)
 

@@ -16,7 +16,7 @@ from tests.bench.processes import ROOT, BenchError
 from tests.bench.report import Report
 
 RESULTS = ROOT / "bench-results" / "latest.json"
-QUICK = Plan(seconds=2, burst_seconds=0.6, singles=50)
+QUICK = Plan(seconds=1.5, burst_seconds=0.5, singles=40)
 
 
 def main() -> int:

@@ -83,7 +83,7 @@ class Report(msgspec.Struct):
             burst_ratio=_ratio(runs.burst),
             ceiling_chunks_per_s=ceiling,
             first_token={name: _first_token(name, runs.singles) for name in (DIRECT, BASELINE, PROXY)},
-            others_cores=Figure.of(run.others / run.seconds for run in timed),
+            others_cores=Figure.of(max(run.others, 0) / run.seconds for run in timed),
             problems=runs.problems,
             runs=runs,
         )

@@ -61,9 +61,11 @@ def toy_proxy(toy: ToyServer, launch: Launch) -> Proxy:
 
 
 async def post(proxy: Proxy, path: str, **request: object) -> tuple[int, str]:
-    async with aiohttp.ClientSession() as session:
-        async with session.post(proxy.url + path, headers=HEADERS, **request) as reply:  # type: ignore[arg-type]
-            return reply.status, await reply.text()
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(proxy.url + path, headers=HEADERS, **request) as reply,  # type: ignore[arg-type]
+    ):
+        return reply.status, await reply.text()
 
 
 @pytest.mark.parametrize(
@@ -98,9 +100,11 @@ async def test_chat_to_toy(toy_proxy: Proxy, toy: ToyServer, stream: bool) -> No
 
 
 async def test_the_caller_leaving_closes_the_toy_upstream(toy_proxy: Proxy, toy: ToyServer) -> None:
-    async with aiohttp.ClientSession() as session:
-        async with session.post(f"{toy_proxy.url}/toy", headers=HEADERS, data="stream\nwait") as reply:
-            assert b"+ Hello\n" == await reply.content.readline()
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{toy_proxy.url}/toy", headers=HEADERS, data="stream\nwait") as reply,
+    ):
+        assert b"+ Hello\n" == await reply.content.readline()
     await asyncio.wait_for(toy.left.wait(), 1)
     assert "client_disconnect" == toy_proxy.wait_event(event="request.finished")["end_reason"]
 

@@ -214,14 +214,17 @@ def _is_envelope(message: dict[str, Any]) -> bool:
 
 
 def _from_openai(message: dict[str, Any]) -> dict[str, Any]:
-    """An event in OpenAI's shape as one of StackSpot's own."""
-    choices = message["choices"]
+    """An event in OpenAI's shape as one of StackSpot's own; whatever it has of that stays."""
+    choices, usage = message["choices"], message.get("usage")
     choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
-    delta = choice.get("delta")
-    usage = message.get("usage")
-    tokens = {"input": usage.get("prompt_tokens"), "output": usage.get("completion_tokens")} if usage else None
-    event = {"message": delta.get("content") if isinstance(delta, dict) else None, "tokens": tokens}
-    return event | ({"stop_reason": choice["finish_reason"]} if "finish_reason" in choice else {})
+    event = dict(message)
+    if isinstance(delta := choice.get("delta"), dict):
+        event["message"] = delta.get("content")
+    if "finish_reason" in choice:
+        event["stop_reason"] = choice["finish_reason"]
+    if isinstance(usage, dict):
+        event["tokens"] = {"input": usage.get("prompt_tokens"), "output": usage.get("completion_tokens")}
+    return event
 
 
 def _count(value: object) -> int | None:

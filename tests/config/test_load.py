@@ -1,0 +1,186 @@
+"""Configuration: what loads, what stops the start, and what the message says."""
+
+from pathlib import Path
+
+import pytest
+
+from proxy.config import Config, ConfigError, load
+from proxy.config.environment import Environment
+from tests.support.processes import CREDENTIALS, ROOT
+
+STACKSPOT = "model_list:\n  - model_name: chat\n    litellm_params: {model: stackspot/agent}\n"
+SEED = "model_list:\n  - model_name: stackspot-chat\n    litellm_params:\n      model: stackspot-chat\n      custom_llm_provider: stackspot\n"
+CUSTOM = """\
+model_list:
+  - model_name: stackspot-chat
+    litellm_params:
+      model: my-custom-llm/stackspot-chat
+litellm_settings:
+  custom_provider_map:
+    - {provider: my-custom-llm, custom_handler: custom_handler.my_custom_llm}
+"""
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def from_text(text: str, env: dict[str, str] | None = None, **options: object) -> Config:
+    file = Path("given.yaml")
+    file.write_text(text, encoding="utf-8")
+    return load(file, Environment(CREDENTIALS if env is None else env), **options)  # type: ignore[arg-type]
+
+
+def test_the_shipped_file() -> None:
+    config = load(ROOT / "config.yaml", Environment(CREDENTIALS))
+    assert {
+        "stackspot-ai-chat": ("stackspot", "stackspot-chat"),
+        "stackspot-ai-code": ("stackspot-code",),
+        "stackspot-ai-assistant": ("stackspot-assistant",),
+    } == {model.name: model.aliases for model in config.models}
+    assert {CREDENTIALS["GENAI_AGENT_ID"]} == {model.agent_id for model in config.models}
+    assert () == config.warnings
+
+
+def test_without_a_file_the_same_models_are_served() -> None:
+    shipped = load(ROOT / "config.yaml", Environment(CREDENTIALS))
+    assert shipped.models == load(None, Environment(CREDENTIALS)).models
+
+
+def test_an_agent_of_its_own_for_a_model() -> None:
+    config = load(ROOT / "config.yaml", Environment(CREDENTIALS | {"STACKSPOT_CODE_AGENT_ID": "01CODE"}))
+    assert ["01JZ4M7Q2X9WB3TKD5R8VHNC6E", "01CODE"] == [model.agent_id for model in config.models[:2]]
+
+
+@pytest.mark.parametrize("text", [SEED, CUSTOM], ids=["custom_llm_provider", "custom_provider_map"])
+def test_files_of_litellm_users_load_unchanged(text: str) -> None:
+    (model,) = from_text(text).models
+    assert ("stackspot-chat", "stackspot", "stackspot-chat") == (model.name, model.provider, model.target)
+
+
+def test_environment_references() -> None:
+    text = STACKSPOT.replace("agent}", "agent, realm: os.environ/OTHER, client_secret: literal}")
+    config = from_text(text, CREDENTIALS | {"OTHER": "other-realm"})
+    assert ("other-realm", "literal") == (config.models[0].realm, config.models[0].client_secret)
+    assert [
+        "given.yaml:3: model_list[0].litellm_params.client_secret: a secret stands in the file; use os.environ/NAME"
+    ] == list(config.warnings)
+    assert "acme" == from_text(text, CREDENTIALS).models[0].realm
+
+
+def test_a_key_in_place_of_client_credentials() -> None:
+    config = from_text(STACKSPOT, {"STACKSPOT_API_KEY": "k", "GENAI_AGENT_ID": "01"})
+    assert ("k", None) == (config.models[0].api_key, config.models[0].client_id)
+
+
+def test_secrets_from_mounted_files(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("from-file\n")
+    env = {key: value for key, value in CREDENTIALS.items() if key != "CLIENT_SECRET"}
+    config = from_text(STACKSPOT, env | {"CLIENT_SECRET_FILE": str(tmp_path / "secret"), "CLIENT_SECRET": ""})
+    assert "from-file" == config.models[0].client_secret
+    with pytest.raises(ConfigError, match=r"CLIENT_SECRET_FILE: .*gone cannot be read"):
+        from_text(STACKSPOT, env | {"CLIENT_SECRET_FILE": "gone"})
+
+
+def test_dotenv_is_weaker_than_the_environment() -> None:
+    environment = Environment({"REALM": "real", "CLIENT_ID": ""}, {"REALM": "dot", "CLIENT_ID": "dot-client"})
+    assert ("real", "dot-client") == (environment("REALM"), environment("CLIENT_ID"))
+
+
+def test_flags_win() -> None:
+    env = CREDENTIALS | {"PROXY_PORT": "5000", "PROXY_HOST": "0.0.0.0"}
+    assert ("0.0.0.0", 5000) == (from_text(STACKSPOT, env).host, from_text(STACKSPOT, env).port)
+    config = from_text(STACKSPOT, env, port=6000, host="::1")
+    assert ("::1", 6000, "flag") == (config.host, config.port, config.origins["port"])
+
+
+def test_settings() -> None:
+    config = from_text(
+        STACKSPOT
+        + "proxy:\n  correlation: {header: x-id, required: false}\n  timeouts: {idle: 1.5}\n  limits: {max_streams: 7}\n"
+        "  keepalive_s: 3\n  tools: {keep_text: true}\n"
+    )
+    assert ("x-id", False) == (config.correlation.header, config.correlation.required)
+    assert (1.5, 5) == (config.timeouts.idle, config.timeouts.connect)
+    assert (7, 3, True) == (config.limits.max_streams, config.keepalive_s, config.tools.keep_text)
+    assert "given.yaml:6" == config.origins["proxy.timeouts.idle"]
+
+
+def test_secrets_do_not_show() -> None:
+    assert CREDENTIALS["CLIENT_SECRET"] not in repr(from_text(STACKSPOT))
+
+
+WRONG = {
+    "an unknown key": (STACKSPOT + "proxy: {timeout: {}}\n", "given.yaml:4: proxy.timeout: unknown key; did you mean 'timeouts'?"),
+    "an unknown key at the top": (STACKSPOT + "models: []\n", "given.yaml:4: models: unknown key"),
+    "an unknown parameter": (STACKSPOT.replace("agent}", "agent, agent_idd: x}"), "did you mean 'agent_id'?"),
+    "a key twice": (STACKSPOT + "proxy: {keepalive_s: 1, keepalive_s: 2}\n", "given.yaml:4: proxy: the key 'keepalive_s' stands here twice"),
+    "no YAML": ("model_list: [", "given.yaml:1: not valid YAML"),
+    "a text for a number": (STACKSPOT + "proxy: {keepalive_s: soon}\n", "given.yaml:4: proxy.keepalive_s: a number is expected here, not 'soon'"),
+    "a negative time": (STACKSPOT + "proxy: {keepalive_s: -1}\n", "-1 is too small"),
+    "a text for a flag": (STACKSPOT + "proxy: {strict_params: maybe}\n", "true or false is expected here, not 'maybe'"),
+    "a list for a mapping": (STACKSPOT + "proxy: []\n", "given.yaml:4: proxy: a mapping is expected here"),
+    "a mapping for a list": ("model_list: {}\n", "given.yaml:1: model_list: a list is expected here"),
+    "no name": ("model_list:\n  - litellm_params: {model: stackspot/x}\n", "given.yaml:2: model_list[0]: model_name is missing"),
+    "no model": ("model_list:\n  - {model_name: x, litellm_params: {}}\n", "model is missing"),
+    "an unknown provider": ("model_list:\n  - {model_name: x, litellm_params: {model: bedrock/x}}\n", "'bedrock' is not known here; known are stackspot"),
+    "a name twice": (STACKSPOT + STACKSPOT.partition("\n")[2], "the name 'chat' is given to more than one model"),
+    "no models": ("model_list: []\n", "no model is configured"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_is_wrong_is_named_with_its_line(case: str) -> None:
+    text, message = WRONG[case]
+    with pytest.raises(ConfigError) as refused:
+        from_text(text)
+    assert message in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("PROXY_PORT", "http"), ("PROXY_PORT", "70000"), ("LOG_LEVEL", "LOUD"), ("LOG_FORMAT", "xml"), ("STACKSPOT_API_URL", "host")]
+)  # fmt: skip
+def test_wrong_variables_are_named(name: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=name):
+        from_text(STACKSPOT, CREDENTIALS | {name: value})
+
+
+def test_a_named_file_must_be_usable_as_a_whole() -> None:
+    env = {key: value for key, value in CREDENTIALS.items() if key not in ("REALM", "CLIENT_SECRET")}
+    with pytest.raises(ConfigError) as refused:
+        from_text(STACKSPOT, env)
+    assert "model 'chat' has no realm (REALM), client_secret (CLIENT_SECRET)" in str(refused.value)
+    assert "--demo" in str(refused.value)
+    with pytest.raises(ConfigError, match=r"gone\.yaml"):
+        load(Path("gone.yaml"), Environment(CREDENTIALS))
+
+
+def test_in_the_default_file_a_model_without_credentials_is_left_out() -> None:
+    other = "  - {model_name: other, litellm_params: {model: stackspot/x, realm: r, client_id: c, client_secret: s, agent_id: a}}\n"
+    Path("config.yaml").write_text(STACKSPOT + other)
+    config = load(None, Environment({}))
+    assert ["other"] == [model.name for model in config.models]
+    assert any("'chat' has no agent_id (GENAI_AGENT_ID)" in warning for warning in config.warnings)
+
+
+def test_with_nothing_to_serve_the_start_stops_with_what_to_set() -> None:
+    with pytest.raises(ConfigError) as refused:
+        load(None, Environment({}))
+    for hint in ("CLIENT_ID", "CLIENT_SECRET", "REALM", "GENAI_AGENT_ID", "--demo"):
+        assert hint in str(refused.value)
+
+
+def test_a_demo_needs_nothing() -> None:
+    assert 3 == len(load(None, Environment({}), demo=True).models)
+
+
+def test_keys_of_litellm_without_meaning_are_warnings() -> None:
+    text = (
+        STACKSPOT.replace("agent}", "agent, rpm: 10}")
+        + "general_settings: {alerting: [slack]}\nlitellm_settings: {drop_params: true}\n"
+    )
+    warnings = from_text(text).warnings
+    assert [True] * 3 == [
+        any(key in warning for warning in warnings) for key in ("rpm", "alerting", "litellm_settings")
+    ]
