@@ -29,13 +29,13 @@ class Reply:
         connection breaks, after everything that came before has been handed over."""
         try:
             return await self._content.readany()
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError):
             held = self._content._buffer  # noqa: SLF001 - aiohttp raises before it gives out what it still holds
             if held:
                 rest = b"".join(held)
                 held.clear()
                 return rest
-            raise UpstreamTruncated(f"the connection to the upstream broke off: {_reason(error)}") from None
+            raise UpstreamTruncated("the connection to the upstream broke off in the middle of its answer") from None
 
     async def read_limited(self, limit: int = REFUSAL_LIMIT) -> bytes:
         """The body up to ``limit`` bytes; what breaks off is left out."""

@@ -140,6 +140,8 @@ def correlate(inference: Mapping[str, Caller], config: Config, metrics: Metrics)
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path not in inference or request.method != "POST":
+            sent = request.headers.get(rule.header, "")
+            request[RECORD].correlation_id = sent if correlation.VALID.fullmatch(sent) else None
             return await handler(request)
         body = None
         if correlation.FROM_BODY in rule.also_accept and rule.header not in request.headers:

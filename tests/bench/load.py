@@ -4,106 +4,17 @@ import asyncio
 import random
 import sys
 import time
-from collections.abc import Sequence
 
 import msgspec
 import orjson
-import psutil
 import uvloop
 
 from tests.bench.client import Connection, Tally
-from tests.bench.wire import Target, words
+from tests.bench.jobs import GRACE_S, Burst, Check, Job, Paced, Run, Singles
+from tests.bench.meter import Meter
+from tests.bench.wire import words
 
-GRACE_S = 20  # for what is still under way when a run's time is over
 COMPLAINTS = 3
-
-
-class Check(msgspec.Struct, tag=True, frozen=True):
-    """One answer, read word by word."""
-
-    target: Target
-    seconds: float = 0
-
-
-class Paced(msgspec.Struct, tag=True, frozen=True):
-    """``streams`` at once, measured for ``seconds`` while all of them run."""
-
-    target: Target
-    streams: int
-    seconds: float
-    beside: tuple[int, ...] = ()  # the pids of helpers, whose CPU is no disturbance
-
-
-class Burst(msgspec.Struct, tag=True, frozen=True):
-    """``callers`` that ask again as soon as they are answered, measured for ``seconds`` behind a warm-up."""
-
-    target: Target
-    callers: int
-    seconds: float
-    warm_up: float
-    beside: tuple[int, ...] = ()
-
-
-class Singles(msgspec.Struct, tag=True, frozen=True):
-    """One request at a time, ``times`` to each target, in random order."""
-
-    targets: tuple[Target, ...]
-    times: int
-    seconds: float = 10  # at most
-
-
-Job = Check | Paced | Burst | Singles
-
-
-class Run(msgspec.Struct):
-    """``tokens``, ``frames``, ``cpu`` and ``others`` are those of the measured ``seconds``: ``cpu`` the server's
-    seconds of it, ``others`` what else the machine did. ``streams``, ``lost`` and ``problems`` are of the whole run;
-    ``gaps`` has the median, the 99th percentile and the longest; ``first_tokens`` is by target."""
-
-    seconds: float = 0
-    tokens: int = 0
-    frames: int = 0
-    cpu: float = 0
-    others: float = 0
-    streams: int = 0
-    lost: int = 0
-    problems: list[str] = []
-    gaps: tuple[float, float, float] = (0, 0, 0)
-    first_tokens: dict[str, list[float]] = {}
-
-
-class Meter:
-    """Times a window of a run."""
-
-    def __init__(self, tally: Tally, server: int, beside: Sequence[int]) -> None:
-        self._tally = tally
-        self._server = psutil.Process(server)
-        self._helpers = [psutil.Process(pid) for pid in {*beside, psutil.Process().pid} - {server}]
-        self._before = self._read()
-        self._tally.gaps = self._tally.gaps[:0]
-
-    def run(self) -> Run:
-        """What happened since the meter was made."""
-        seconds, tokens, frames, cpu, others = (
-            now - before for now, before in zip(self._read(), self._before, strict=True)
-        )
-        return Run(seconds, int(tokens), int(frames), cpu, others, gaps=_spread(list(self._tally.gaps)))
-
-    def _read(self) -> tuple[float, ...]:
-        cpu, helpers = _cpu(self._server), sum(_cpu(helper) for helper in self._helpers)
-        machine = psutil.cpu_times()
-        busy = sum(machine[:8]) - machine.idle - getattr(machine, "iowait", 0)
-        return time.monotonic(), self._tally.tokens, self._tally.frames, cpu, busy - cpu - helpers
-
-
-def _cpu(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return times.user + times.system
-
-
-def _spread(values: list[float]) -> tuple[float, float, float]:
-    values.sort()
-    return (values[len(values) // 2], values[len(values) * 99 // 100], values[-1]) if values else (0, 0, 0)
 
 
 async def do(job: Job, tally: Tally) -> Run:

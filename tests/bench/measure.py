@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from tests.bench.field import BASELINE, DIRECT, PROXY, Field
-from tests.bench.load import Burst, Check, Job, Paced, Run, Singles
+from tests.bench.jobs import Burst, Check, Job, Paced, Run, Singles
 from tests.bench.processes import BenchError, load
 from tests.bench.wire import TOKEN_EVERY_S, Target, burst, paced
 
@@ -62,13 +62,19 @@ def measure(field: Field, plan: Plan, tell: Callable[[str], None]) -> Runs:
     def do(job: Job) -> Run:
         return load(job, field.cores.load)
 
+    def timed(job: Paced | Burst) -> Run:
+        run = do(job)
+        if not (run.tokens and run.cpu):
+            raise BenchError(f"there was nothing to measure of {job.target.name}: {run.problems}")
+        return run
+
     helpers = (field.upstream.pid,)
 
     def paced_run(target: Target) -> Run:
-        return do(Paced(target, plan.streams, plan.seconds, beside=helpers))
+        return timed(Paced(target, plan.streams, plan.seconds, beside=helpers))
 
     def burst_run(target: Target) -> Run:
-        return do(Burst(target, plan.callers, plan.burst_seconds, WARM_UP_S, beside=helpers))
+        return timed(Burst(target, plan.callers, plan.burst_seconds, WARM_UP_S, beside=helpers))
 
     def in_turns(what: str, agent: str, names: Sequence[str], run: Callable[[Target], Run]) -> dict[str, list[Run]]:
         runs: dict[str, list[Run]] = {name: [] for name in names}

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from tests.bench.load import GRACE_S, Job, Run
+from tests.bench.jobs import GRACE_S, Job, Run
 
 ROOT = Path(__file__).parents[2]
 START_S = 20

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from tests.bench.field import BASELINE, DIRECT, PROXY
-from tests.bench.load import Run
+from tests.bench.jobs import Run
 from tests.bench.measure import Plan, Runs
 
 CEILING = 0.9  # of the upstream's own rate: beyond it, the upstream is what was measured
@@ -29,10 +29,10 @@ class Figure(msgspec.Struct, frozen=True):
 
 
 class PacedFigures(msgspec.Struct):
-    """``chunk`` is a token as the upstream sends it; ``frames_per_chunk`` falls when several travel together."""
+    """A chunk is a token as the upstream sends it; ``chunks_per_frame`` grows when several travel on together."""
 
     us_per_chunk: Figure
-    frames_per_chunk: Figure
+    chunks_per_frame: Figure
     cores_used: Figure
     gap_p99_ms: Figure
     longest_gap_ms: float
@@ -43,6 +43,7 @@ class BurstFigures(msgspec.Struct):
     """``chunks_per_s`` is by the clock, ``chunks_per_s_per_core`` by the server's CPU."""
 
     ms_per_stream: Figure
+    chunks_per_frame: Figure
     chunks_per_s_per_core: Figure
     chunks_per_s: Figure
     upstream_bound: bool
@@ -67,12 +68,14 @@ class Report(msgspec.Struct):
     ceiling_chunks_per_s: Figure
     first_token: dict[str, FirstTokenFigures]
     others_cores: Figure
-    """Cores' worth of work that the machine did for others meanwhile."""
+    """Cores' worth of work that the machine did for others meanwhile, as far as its clock ticks saw it."""
+    disturbed: str | None
+    """Why this was no time for measuring."""
     problems: list[str]
     runs: Runs
 
     @classmethod
-    def of(cls, plan: Plan, runs: Runs) -> "Report":
+    def of(cls, plan: Plan, runs: Runs, disturbed: str | None) -> "Report":
         ceiling = Figure.of(_rate(run) for run in runs.burst[DIRECT])
         timed = [run for by_server in (runs.paced, runs.burst) for each in by_server.values() for run in each]
         return cls(
@@ -84,6 +87,7 @@ class Report(msgspec.Struct):
             ceiling_chunks_per_s=ceiling,
             first_token={name: _first_token(name, runs.singles) for name in (DIRECT, BASELINE, PROXY)},
             others_cores=Figure.of(max(run.others, 0) / run.seconds for run in timed),
+            disturbed=disturbed,
             problems=runs.problems,
             runs=runs,
         )
@@ -101,7 +105,7 @@ class Report(msgspec.Struct):
                 _row(f"paced: {plan.streams} streams, 20 ms a token, {plan.seconds:g} s", *names),
                 _row("  CPU us per chunk", *(paced[name].us_per_chunk.text() for name in names)),
                 _row("  proxy / pass-through", "", self.paced_ratio.text(2)),
-                _row("  frames per chunk", *(paced[name].frames_per_chunk.text(2) for name in names)),
+                _row("  chunks per frame", *(paced[name].chunks_per_frame.text(2) for name in names)),
                 _row("  cores used", *(paced[name].cores_used.text(2) for name in names)),
                 _row("  99th percentile of gaps, ms", *(paced[name].gap_p99_ms.text() for name in names)),
                 _row("  longest gap, ms", *(f"{paced[name].longest_gap_ms:.1f}" for name in names)),
@@ -110,6 +114,7 @@ class Report(msgspec.Struct):
                 _row(f"burst: {plan.callers} callers, {plan.burst_tokens} tokens, {plan.burst_seconds:g} s", *names),
                 _row("  CPU ms per stream", *(burst[name].ms_per_stream.text(3) for name in names)),
                 _row("  proxy / pass-through", "", self.burst_ratio.text(2)),
+                _row("  chunks per frame", *(burst[name].chunks_per_frame.text(1) for name in names)),
                 _row("  chunks/s per core", *(burst[name].chunks_per_s_per_core.text(0) for name in names)),
                 _row(
                     "  chunks/s by the clock",
@@ -125,6 +130,7 @@ class Report(msgspec.Struct):
                 _row("  added to the direct p99, ms", *(first[name].added_p99_ms.text(2) for name in names)),
                 "",
                 f"Cores' worth of other work on the machine meanwhile: {self.others_cores.text(2)}",
+                *([f"Measured although {self.disturbed}"] if self.disturbed else []),
                 *(f"PROBLEM  {problem}" for problem in self.problems),
             ]
         )
@@ -147,7 +153,7 @@ def _ratio(runs: dict[str, list[Run]]) -> Figure:
 def _paced(runs: Sequence[Run]) -> PacedFigures:
     return PacedFigures(
         us_per_chunk=Figure.of(run.cpu / run.tokens * 1e6 for run in runs),
-        frames_per_chunk=Figure.of(run.frames / run.tokens for run in runs),
+        chunks_per_frame=Figure.of(run.tokens / run.frames for run in runs),
         cores_used=Figure.of(run.cpu / run.seconds for run in runs),
         gap_p99_ms=Figure.of(run.gaps[1] * 1e3 for run in runs),
         longest_gap_ms=max(run.gaps[2] for run in runs) * 1e3,
@@ -159,6 +165,7 @@ def _burst(runs: Sequence[Run], plan: Plan, ceiling: float) -> BurstFigures:
     rate = Figure.of(_rate(run) for run in runs)
     return BurstFigures(
         ms_per_stream=Figure.of(run.cpu / run.tokens * plan.burst_tokens * 1e3 for run in runs),
+        chunks_per_frame=Figure.of(run.tokens / run.frames for run in runs),
         chunks_per_s_per_core=Figure.of(run.tokens / run.cpu for run in runs),
         chunks_per_s=rate,
         upstream_bound=rate.median >= CEILING * ceiling,

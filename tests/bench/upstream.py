@@ -15,7 +15,7 @@ import uvloop
 
 from tests.bench.wire import LAST_CHUNK, MESSAGE_ID, TOKEN_EVERY_S, WORDS
 
-SLOT_S = 0.02
+SLOT_S = 0.001
 SLOTS = round(TOKEN_EVERY_S / SLOT_S)
 EVENTS_PER_WRITE = 32
 

@@ -175,6 +175,7 @@ def test_errors_say_whether_to_try_again() -> None:
         "5",
         None,
     )
+    assert "60" == refuse(UpstreamRateLimited("slow down", retry_after=3600)).headers["retry-after"]
     ours = refuse(UpstreamAuth("refused"))
     assert (ours.status, ours.headers.get("x-should-retry")) == (502, "false")
     theirs = refuse(InvalidRequest("n: wrong", param="n"))

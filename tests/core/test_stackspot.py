@@ -207,4 +207,9 @@ def test_refusals(case: str) -> None:
 def test_refusals_say_what_matters() -> None:
     assert "340000 tokens" in AGENT.refuse(400, {}, REFUSALS["too long"][1]).message
     assert "'chat'" in AGENT.refuse(404, {}, b"").message
-    assert 7 == AGENT.refuse(429, {"retry-after": "7"}, b"").retry_after
+
+
+@pytest.mark.parametrize("case", ["a bare 429", "rate limit", "503"])
+def test_the_upstreams_own_retry_after(case: str) -> None:
+    status, body, _ = REFUSALS[case]
+    assert 7 == AGENT.refuse(status, {"retry-after": "7"}, body).retry_after

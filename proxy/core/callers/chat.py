@@ -8,6 +8,7 @@ from proxy.core.callers import chat_request
 from proxy.core.dialect import Refusal
 from proxy.errors import ProxyError
 
+LONGEST_RETRY_S = 60  # openai-python does not wait for longer ones
 PIECE_CHARS = 8192
 """At most so many characters in one chunk: 32 KB at the most; beyond it some clients' line readers break."""
 
@@ -32,7 +33,7 @@ def refuse(error: ProxyError) -> Refusal:
     """An error as OpenAI's clients read it, with the headers their retries go by."""
     headers = {"content-type": "application/json"}
     if error.retry_after is not None:
-        headers["retry-after"] = str(error.retry_after)
+        headers["retry-after"] = str(min(max(error.retry_after, 1), LONGEST_RETRY_S))
     if error.hopeless:
         headers["x-should-retry"] = "false"
     return Refusal(error.status, headers, _error_json(error))

@@ -31,15 +31,14 @@ _CREDIT = re.compile(r"credit limit", re.IGNORECASE)
 def refusal(model: str, status: int, headers: Headers, body: bytes) -> ProxyError:
     """The error that an answer with another status than 200 stands for. ``model`` is the name used in messages."""
     details = _details(body)
-    by_code = _by_code(details)
+    retry_after = _seconds(headers.get("retry-after"))
+    by_code = _by_code(details, retry_after)
     if by_code is not None:
         return by_code
     if status == 429:
         if _CREDIT.search(details):
             return CreditSpent("the StackSpot account has used up its credit")
-        return UpstreamRateLimited(
-            "StackSpot limits this account's requests", retry_after=_seconds(headers.get("retry-after")) or COOL_DOWN_S
-        )
+        return _rate_limited(retry_after)
     if status == 401:
         return UpstreamAuth("StackSpot refuses the proxy's credentials; this is not about the caller's key")
     if status == 403:
@@ -47,7 +46,7 @@ def refusal(model: str, status: int, headers: Headers, body: bytes) -> ProxyErro
     if status == 404:
         return UpstreamNotFound(f"StackSpot has no such agent as the one configured for {model!r}")
     if status >= 500:
-        return UpstreamFailed(f"StackSpot answered {status}{_said(details)}", status=status)
+        return UpstreamFailed(f"StackSpot answered {status}{_said(details)}", status=status, retry_after=retry_after)
     return UpstreamRejected(f"StackSpot answered {status}{_said(details)}")
 
 
@@ -57,12 +56,16 @@ def in_stream_error(message: Mapping[str, object]) -> ProxyError:
     return _by_code(details) or UpstreamBroken(f"StackSpot broke its answer off{_said(details)}")
 
 
-def _by_code(details: str) -> ProxyError | None:
+def _by_code(details: str, retry_after: int | None = None) -> ProxyError | None:
     if TOO_LONG in details:
         return ContextTooLong(f"the conversation is longer than the model's context{_said(details)}")
     if RATE_LIMITED in details:
-        return UpstreamRateLimited("StackSpot limits this account's requests", retry_after=COOL_DOWN_S)
+        return _rate_limited(retry_after)
     return None
+
+
+def _rate_limited(retry_after: int | None) -> UpstreamRateLimited:
+    return UpstreamRateLimited("StackSpot limits this account's requests", retry_after=retry_after or COOL_DOWN_S)
 
 
 def _details(body: bytes) -> str:

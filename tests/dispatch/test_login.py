@@ -1,0 +1,112 @@
+"""The login: once for everybody, before it expires, after a refusal, and quiet about the secret."""
+
+import asyncio
+import time
+
+import httpx
+import pytest
+
+from tests.conftest import Launch
+from tests.support.chat import PATH, ask, body
+from tests.support.processes import CREDENTIALS, Proxy, StandIn
+
+
+@pytest.fixture
+def alone(launch: Launch, tmp_path_factory: pytest.TempPathFactory) -> tuple[Proxy, StandIn]:
+    """A proxy with a simulator that nobody else logs in to."""
+    own = StandIn(tmp_path_factory.mktemp("own"))
+    yield launch(env=own.env), own  # type: ignore[misc]
+    own.stop()
+
+
+async def all_at_once(proxy: Proxy, count: int) -> list[int]:
+    async with httpx.AsyncClient(base_url=proxy.url, timeout=30) as client:
+        asked = (client.post(PATH, headers={"correlation-id": f"l-{n}"}, json=body()) for n in range(count))
+        return [reply.status_code for reply in await asyncio.gather(*asked)]
+
+
+async def test_one_login_however_many_wait(alone: tuple[Proxy, StandIn]) -> None:
+    proxy, stand_in = alone
+    stand_in.settings(login_delay_s=0.3, interval_s=0)
+    assert [200] * 50 == await all_at_once(proxy, 50)
+    assert 1 == stand_in.stats()["logins"]
+
+
+async def test_one_login_fails_for_all_that_wait(alone: tuple[Proxy, StandIn]) -> None:
+    proxy, stand_in = alone
+    stand_in.settings(login_delay_s=0.3, login_failure_status=503)
+    assert [503] * 20 == await all_at_once(proxy, 20)
+    stats = stand_in.stats()
+    assert (1, 0) == (stats["logins_failed"], stats["generations"])
+
+
+def test_a_caller_that_leaves_does_not_take_the_login_along(alone: tuple[Proxy, StandIn]) -> None:
+    proxy, stand_in = alone
+    stand_in.settings(login_delay_s=0.6)
+    with httpx.Client(base_url=proxy.url, timeout=0.2) as impatient, pytest.raises(httpx.ReadTimeout):
+        impatient.post(PATH, headers={"correlation-id": "gone"}, json=body())
+    assert 200 == ask(proxy, "patient").status_code
+    assert 1 == stand_in.stats()["logins"]
+
+
+def test_the_token_is_renewed_before_it_expires(alone: tuple[Proxy, StandIn]) -> None:
+    """No request ever meets the end of a token's life."""
+    proxy, stand_in = alone
+    stand_in.settings(token_lifetime_s=1, interval_s=0)
+    until = time.monotonic() + 2.5
+    while time.monotonic() < until:
+        assert 200 == ask(proxy, "steady").status_code
+        time.sleep(0.02)
+    stats = stand_in.stats()
+    assert 0 == stats["refused"], "a 401 would have been counted"
+    assert 2 <= stats["logins"] <= 5
+
+
+def test_an_answer_without_expires_in(alone: tuple[Proxy, StandIn]) -> None:
+    proxy, stand_in = alone
+    stand_in.settings(expires_in=False)
+    assert [200, 200] == [ask(proxy, "no-expiry").status_code for _ in range(2)]
+    assert 1 == stand_in.stats()["logins"]
+
+
+def test_a_refused_token_is_renewed_once(alone: tuple[Proxy, StandIn]) -> None:
+    proxy, stand_in = alone
+    ask(proxy, "first")
+    stand_in.revoke()
+    assert 200 == ask(proxy, "second").status_code
+    assert 2 == stand_in.stats()["logins"]
+    stand_in.script("third", {"refuse": "unauthorized", "repeat": True})
+    reply = ask(proxy, "third")
+    assert (502, "upstream_auth", "false") == (
+        reply.status_code, reply.json()["error"]["code"], reply.headers["x-should-retry"],
+    )  # fmt: skip
+    assert 2 == len(stand_in.requests("third"))
+
+
+@pytest.mark.parametrize(
+    "env", [{"CLIENT_SECRET": "wrong-secret"}, {"CLIENT_ID": "wrong-client"}, {"REALM": "no-such-realm"}], ids=str
+)
+def test_wrong_credentials(launch: Launch, env: dict[str, str]) -> None:
+    proxy = launch(env=env)
+    reply = ask(proxy, "wrong")
+    assert (502, "upstream_auth") == (reply.status_code, reply.json()["error"]["code"])
+    failed = proxy.wait_event(event="auth.failed")
+    assert ("error", "wrong") == (failed["level"], failed["correlation_id"])
+    assert 1 == proxy.metric("proxy_jwt_fetch_seconds_count", outcome="failed")
+    for output in (proxy.output, reply.text):
+        assert env.get("CLIENT_SECRET", CREDENTIALS["CLIENT_SECRET"]) not in output
+        assert "Traceback" not in output
+
+
+def test_nobody_to_log_in_to(launch: Launch) -> None:
+    proxy = launch(env={"STACKSPOT_IDM_URL": "http://127.0.0.1:1"})
+    reply = ask(proxy, "nobody")
+    assert (502, "upstream_unreachable") == (reply.status_code, reply.json()["error"]["code"])
+
+
+def test_a_ready_key(launch: Launch, stand_in: StandIn) -> None:
+    nothing = dict.fromkeys(("CLIENT_ID", "CLIENT_SECRET", "REALM"), "")
+    proxy = launch(env=nothing | {"STACKSPOT_API_KEY": "planted-key"})
+    assert 200 == ask(proxy, "ready-key").status_code
+    assert [] == proxy.events(event="auth.succeeded")
+    assert "planted-key" not in proxy.output
