@@ -31,7 +31,9 @@ ProxyError
     ├── UpstreamBroken          502, an error or nonsense inside the answer
     ├── ConnectTimeout, FirstTokenTimeout, IdleTimeout, TotalTimeout   504
     └── InvalidAnswer           502, whole, but not what was asked for
-        └── ToolCallUnreadable
+        ├── ToolCallUnreadable
+        ├── ToolChoiceNotMet    a call was required and none came
+        └── FormatNotMet        not the JSON that was asked for
 
 A class says what kind of failure it is (status, codes, whether another try could help); an instance says
 what happened, in words meant for the caller. Nothing here knows a wire format.
@@ -123,8 +125,14 @@ class WriteStall(CallerError):
 
 
 class ContextTooLong(CallerError):
+    """``room`` is the part of the prompt that would have fitted, between 0 and 1, when the upstream said so."""
+
     code = "context_length_exceeded"
     end_reason = "upstream_error"
+
+    def __init__(self, message: str, *, room: float | None = None) -> None:
+        super().__init__(message)
+        self.room = room
 
 
 class ServiceError(ProxyError):
@@ -239,17 +247,26 @@ class TotalTimeout(UpstreamError):
 
 
 class InvalidAnswer(UpstreamError):
+    """An answer that the model may put right when it is shown ``written``, what it wrote, and ``fault``, what is
+    wrong with it. Nothing written is nothing to show: then there is no use in asking again."""
+
     code = "invalid_answer"
     end_reason = "invalid_answer"
     hopeless = True
 
+    def __init__(self, message: str, *, written: str = "", fault: str = "") -> None:
+        super().__init__(message)
+        self.written = written
+        self.fault = fault
+
 
 class ToolCallUnreadable(InvalidAnswer):
-    """A call that the model wrote and nobody can read. ``block`` is what it wrote, ``fault`` what is wrong."""
-
     code = "tool_call_parse_error"
 
-    def __init__(self, message: str, *, block: str = "", fault: str = "") -> None:
-        super().__init__(message)
-        self.block = block
-        self.fault = fault
+
+class ToolChoiceNotMet(InvalidAnswer):
+    code = "tool_choice_not_met"
+
+
+class FormatNotMet(InvalidAnswer):
+    code = "response_format_not_met"

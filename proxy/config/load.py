@@ -39,10 +39,11 @@ _CREDENTIALS = {
     "api_key": "STACKSPOT_API_KEY",
 }
 _SECRETS = ("client_secret", "api_key")
-_PARAMS = ("model", "custom_llm_provider", "end_marker", *_CREDENTIALS)
-_PROXY = (
-    "correlation", "timeouts", "limits", "keepalive_s", "commit_after", "drain_timeout", "strict_params", "tools",
-)  # fmt: skip
+_PARAMS = ("model", "custom_llm_provider", "end_marker", "conversation", *_CREDENTIALS)
+_SECTIONS = ("correlation", "timeouts", "limits", "tools")
+_NUMBERS = ("keepalive_s", "commit_after", "drain_timeout")
+_FLAGS = ("strict_params", "enforce_max_tokens")
+_PROXY = (*_SECTIONS, *_NUMBERS, *_FLAGS)
 
 
 def load(
@@ -84,8 +85,6 @@ class _Loader:
         self._warn_foreign(root, litellm_keys.TOP)
         if "litellm_settings" in top:
             self._litellm_settings(top["litellm_settings"])
-        if "router_settings" in top:
-            raise top["router_settings"].error("routing is not there yet in this version")
         config = replace(
             self._proxy(top.get("proxy")),
             models=self._models(root, top.get("model_list")),
@@ -93,6 +92,7 @@ class _Loader:
             demo=self._demo,
         )
         config = self._general(config, top.get("general_settings"))
+        config = self._router(config, top.get("router_settings"))
         config = self._from_environment(config, host, port)
         return replace(config, warnings=tuple(self._warnings), origins=self._origins)
 
@@ -144,13 +144,19 @@ class _Loader:
                 return None
         aliases = tuple(text for item in keys["aliases"].items() if (text := item.text())) if "aliases" in keys else ()
         marker = params["end_marker"].choice("required", "optional") if "end_marker" in params else None
+        remembered = params["conversation"].choice("correlation-id") if "conversation" in params else None
         return Model(
             name=name,
             provider=provider,
             target=target,
             aliases=aliases,
             end_marker="optional" if marker == "optional" else "required",
-            **values,
+            conversation="correlation-id" if remembered else None,
+            agent_id=values["agent_id"],
+            realm=values["realm"],
+            client_id=values["client_id"],
+            client_secret=values["client_secret"],
+            api_key=values["api_key"],
         )
 
     def _provider(self, node: Node, params: Mapping[str, Node]) -> tuple[str, str]:
@@ -196,6 +202,10 @@ class _Loader:
         self._warn_foreign(node, litellm_keys.GENERAL)
         return self._with(config, "master_key", keys.get("master_key"), Node.text)
 
+    def _router(self, config: Config, node: Node | None) -> Config:
+        keys = node.fields(("max_upstream_calls",)) if node else {}
+        return self._with(config, "max_upstream_calls", keys.get("max_upstream_calls"), lambda found: found.number(1))
+
     def _proxy(self, node: Node | None) -> Config:
         config = Config(models=())
         if node is None:
@@ -208,9 +218,11 @@ class _Loader:
             limits=self._section(Limits(), keys.get("limits")),
             tools=self._section(Tools(), keys.get("tools")),
         )
-        for key in ("keepalive_s", "commit_after", "drain_timeout"):
+        for key in _NUMBERS:
             config = self._with(config, key, keys.get(key), Node.number)
-        return self._with(config, "strict_params", keys.get("strict_params"), Node.flag)
+        for key in _FLAGS:
+            config = self._with(config, key, keys.get(key), Node.flag)
+        return config
 
     def _correlation(self, node: Node | None) -> Correlation:
         correlation = Correlation()

@@ -55,6 +55,7 @@ class Model:
     client_secret: str | None = field(default=None, repr=False)
     api_key: str | None = field(default=None, repr=False)
     end_marker: Literal["required", "optional"] = "required"
+    conversation: Literal["correlation-id"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,8 @@ class Config:
     commit_after: float = 45
     drain_timeout: float = 30
     strict_params: bool = False
+    enforce_max_tokens: bool = False
+    max_upstream_calls: int = 4
     tools: Tools = Tools()
     source: str = "defaults"
     warnings: tuple[str, ...] = ()

@@ -64,12 +64,21 @@ class ToolChoice:
 
 
 @dataclass(frozen=True, slots=True)
+class JsonFormat:
+    """The answer is to be one JSON value that fits ``schema``, or any object without one."""
+
+    schema: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """One request for a completion.
 
     ``id`` is unique to the request and seeds every id made for it; ``created`` is in Unix seconds.
     ``history`` is the conversation in order, the leading system texts apart in ``system``.
-    ``unsupported`` names the parameters sent that only some upstreams can honour.
+    ``stop`` are texts that end the answer before them. ``answers`` is how many answers are asked for.
+    ``unsupported`` names the parameters sent that only some upstreams can honour. ``conversation`` identifies
+    the conversation that the request belongs to.
     """
 
     id: str
@@ -78,13 +87,16 @@ class Call:
     system: str
     history: tuple[Entry, ...]
     stream: bool = False
-    include_usage: bool = False
     tools: tuple[Tool, ...] = ()
     choice: ToolChoice = ToolChoice()
     parallel_calls: bool = True
+    stop: tuple[str, ...] = ()
+    max_tokens: int | None = None
+    format: JsonFormat | None = None
     answers: int = 1
     unsupported: tuple[str, ...] = ()
     session: str | None = None
+    conversation: str | None = None
 
     @property
     def offered(self) -> tuple[Tool, ...]:

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from proxy.core.answer import Answer, Rendering, Usage
 from proxy.core.call import Call
-from proxy.errors import ProxyError
+from proxy.errors import InvalidAnswer, ProxyError
 
 Headers = Mapping[str, str]
 
@@ -22,11 +22,15 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """Which upstream request of one caller request this is, counted from 0, and what to tell the model that
-    went wrong in the round before it."""
+    """Which upstream request of one caller request this is, counted from 0.
+
+    ``correction`` is what was wrong with the answer of the round before, for the model to put right. ``room`` is
+    the part of the full prompt, between 0 and 1, that the upstream has room for.
+    """
 
     number: int = 0
-    correction: ProxyError | None = None
+    correction: InvalidAnswer | None = None
+    room: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +46,10 @@ class Reader(Protocol):
     """Reads one upstream's answer into an ``Answer``.
 
     ``events`` and ``invalid`` count what was read and what could not be understood; ``progress`` grows with
-    what carries the answer on, not with empty events.
+    what carries the answer on, not with empty events. ``ended`` says that the upstream has ended its answer.
     """
+
+    ended: bool
 
     events: int
     invalid: int
@@ -62,7 +68,13 @@ class Reader(Protocol):
 
 
 class Exchange(Protocol):
-    """One request to an upstream and the reading of its answer."""
+    """One request to an upstream and the reading of its answer.
+
+    ``repeatable`` says that another round may follow it: not where the upstream remembers what it was told.
+    """
+
+    @property
+    def repeatable(self) -> bool: ...
 
     @property
     def outgoing(self) -> Outgoing: ...

@@ -14,7 +14,8 @@ import orjson
 
 from proxy.core.call import AssistantText, Call, Entry, SystemText, Tool, ToolResult, UserText
 from proxy.core.filters.block import MarkerPair
-from proxy.errors import ToolCallUnreadable
+from proxy.core.trim import trim
+from proxy.errors import InvalidAnswer, ToolCallUnreadable, ToolChoiceNotMet
 
 START = "FUNCTION_CALL_START"
 END = "FUNCTION_CALL_END"
@@ -39,9 +40,19 @@ _CHOICE = {
     "auto": "Call a function only when it helps; otherwise answer in plain words.",
     "required": "You must call {which} now; do not answer in words.",
 }
-_CORRECTION = """\
+_FORMAT = "The answer is one JSON object and nothing else: no words round it, no code fence."
+_SCHEMA = "The answer is one JSON value that fits this JSON Schema, and nothing else: no words round it, no code fence."
+_LEFT_OUT = "The {dropped} oldest messages are left out here: the conversation is too long."
+_CALL_AGAIN = """\
 Your last message has a function call that cannot be read: {fault}. Write that call again, and any that should \
 follow it, correctly, as the block {start} ... {end} and nothing else."""
+_CALL_NOW = "Your last message has {fault}. Write that call now, as the block {start} ... {end} and nothing else."
+_JSON_AGAIN = (
+    "Your last message is not what was asked for: {fault}. Write the whole JSON again, correctly, and nothing else."
+)
+
+SIZE_LIMIT = 1_000_000
+"""Characters of a prompt, beyond which the conversation is trimmed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,31 +63,48 @@ class Prompt:
     markers: MarkerPair
 
 
-def render(call: Call, secret: bytes, correction: ToolCallUnreadable | None = None) -> Prompt:
-    """The prompt of a call. ``secret`` is one that all replicas share and no caller knows; ``correction``
-    shows the model a call of its own that could not be read."""
+def render(call: Call, secret: bytes, correction: InvalidAnswer | None = None, size_limit: int = SIZE_LIMIT) -> Prompt:
+    """The prompt of a call. ``secret`` is one that all replicas share and no caller knows; ``correction`` shows
+    the model what it wrote and what is wrong with it. Over ``size_limit`` characters the history is trimmed."""
     tools = [_tool_line(tool) for tool in call.offered]
     outside = [call.system, *tools, *(text for entry in call.history for text in _texts(entry))]
+    if call.format is not None:
+        outside.append(orjson.dumps(call.format.schema).decode())
     nonce = _nonce(call, secret, outside)
     nonced = any(START in text or END in text for text in outside)
     pair = MarkerPair(f"{START}_{nonce}", f"{END}_{nonce}") if nonced else MarkerPair(START, END)
-    return Prompt("\n\n".join(_sections(call, tools, nonce, pair, correction)), pair)
+    before = [*_preamble(call, tools, nonce, pair)]
+    behind = [*_correction(correction, nonce, pair), f"[reminder {nonce}]\n" + _reminder(call, pair)]
+    trimmed = trim(call.history, size_limit - sum(map(len, before)) - sum(map(len, behind)))
+    if trimmed.dropped:
+        before.append(f"[system {nonce}]\n" + _LEFT_OUT.format(dropped=trimmed.dropped))
+    history = (_section(entry, nonce, pair) for entry in trimmed.history)
+    return Prompt("\n\n".join([*before, *history, *behind]), pair)
 
 
-def _sections(
-    call: Call, tools: list[str], nonce: str, pair: MarkerPair, correction: ToolCallUnreadable | None
-) -> Iterator[str]:
+def _preamble(call: Call, tools: list[str], nonce: str, pair: MarkerPair) -> Iterator[str]:
     yield _INTRODUCTION.format(nonce=nonce)
     if call.system:
         yield f"[system {nonce}]\n{call.system}"
     if tools:
         yield "\n".join([f"[tools {nonce}]", _TOOLS.format(start=pair.start, end=pair.end), *tools])
-    for entry in call.history:
-        yield _section(entry, nonce, pair)
-    if correction is not None:
-        yield f"[assistant {nonce}]\n{correction.block}"
-        yield f"[user {nonce}]\n" + _CORRECTION.format(fault=correction.fault, start=pair.start, end=pair.end)
-    yield f"[reminder {nonce}]\n" + _reminder(call, pair)
+    if call.format is not None:
+        schema = call.format.schema
+        yield f"[format {nonce}]\n" + (_FORMAT if schema is None else f"{_SCHEMA}\n{orjson.dumps(schema).decode()}")
+
+
+def _correction(correction: InvalidAnswer | None, nonce: str, pair: MarkerPair) -> Iterator[str]:
+    if correction is None:
+        return
+    match correction:
+        case ToolCallUnreadable():
+            request = _CALL_AGAIN
+        case ToolChoiceNotMet():
+            request = _CALL_NOW
+        case _:
+            request = _JSON_AGAIN
+    yield f"[assistant {nonce}]\n{correction.written}"
+    yield f"[user {nonce}]\n" + request.format(fault=correction.fault, start=pair.start, end=pair.end)
 
 
 def _section(entry: Entry, nonce: str, pair: MarkerPair) -> str:
@@ -102,6 +130,8 @@ def _reminder(call: Call, pair: MarkerPair) -> str:
         parts.append(f"A call is written {pair.start}, name, arguments, {pair.end}, with no words before it.")
         if not call.parallel_calls:
             parts.append("Make one call at a time.")
+    if call.format is not None:
+        parts.append("The answer is JSON alone." if not call.offered else "An answer that is no call is JSON alone.")
     return " ".join(parts) or "Write the assistant's next message."
 
 

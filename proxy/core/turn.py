@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 from proxy.core.answer import Finish, Rendering, Usage
 from proxy.core.call import Call
-from proxy.core.dialect import Outgoing, Reader, Round, Upstream
-from proxy.errors import ProxyError, ToolCallUnreadable
+from proxy.core.dialect import Exchange, Outgoing, Reader, Round, Upstream
+from proxy.errors import ContextTooLong, InvalidAnswer, ProxyError, ToolCallUnreadable
 
-MAX_REPAIRS = 1
+MAX_ROUNDS = 4
+SMALLER = 0.7  # the part of a prompt that is tried when the upstream does not say what would have fitted
 
 
 @dataclass(slots=True)
@@ -38,7 +39,7 @@ class Turn:
     upstream may be tried.
     """
 
-    def __init__(self, call: Call, rendering: Rendering) -> None:
+    def __init__(self, call: Call, rendering: Rendering, max_rounds: int = MAX_ROUNDS) -> None:
         self.call = call
         self.committed = False
         self.rounds = 0
@@ -47,14 +48,21 @@ class Turn:
         self.finish: Finish | None = None
         self._rendering = rendering
         self._upstream: Upstream | None = None
+        self._exchange: Exchange
         self._past: list[Reader] = []
         self._round: _Round | None = None
-        self._repairs = 0
+        self._max_rounds = max_rounds
+        self._tried: set[type[ProxyError]] = set()
 
     @property
     def round_over(self) -> bool:
         """The answer is settled; reading on would bring nothing."""
         return self._round is not None and self._round.over
+
+    @property
+    def upstream_ended(self) -> bool:
+        """The upstream itself has ended its answer; otherwise it is still at it, for nobody."""
+        return bool(self._past) and self._reader.ended
 
     @property
     def chunks(self) -> int:
@@ -83,7 +91,7 @@ class Turn:
     def begin(self, upstream: Upstream) -> Outgoing:
         """The request to send to ``upstream``. Not once the turn is committed."""
         self._upstream = upstream
-        return self._open_round(None)
+        return self._open_round()
 
     def receive_data(self, data: bytes) -> bytes:
         """What goes to the caller now that the upstream has sent ``data``; often nothing."""
@@ -96,6 +104,11 @@ class Turn:
         if not self.round_over:
             self._reader.receive_eof()
         return self._end_round()
+
+    def refused(self, error: ProxyError) -> Outgoing | None:
+        """The upstream refused the request: another one to send instead, if one could do better."""
+        self._past.pop()  # nothing was generated, so nothing is counted
+        return self._again(error)
 
     def fail(self, error: ProxyError, *, opened: bool) -> bytes:
         """Ends the answer with an error: what is still due to the caller, and behind it the error if something
@@ -113,23 +126,36 @@ class Turn:
     def _reader(self) -> Reader:
         return self._past[-1]
 
-    def _open_round(self, correction: ToolCallUnreadable | None) -> Outgoing:
+    def _open_round(self, correction: InvalidAnswer | None = None, room: float | None = None) -> Outgoing:
         assert self._upstream is not None, "begin() comes first"
-        exchange = self._upstream.exchange(self.call, Round(self.rounds, correction))
+        self._exchange = self._upstream.exchange(self.call, Round(self.rounds, correction, room))
         self.rounds += 1
         self._round = _Round(self, self._rendering, correction)
-        self._past.append(exchange.reader(self._round))
-        return exchange.outgoing
+        self._past.append(self._exchange.reader(self._round))
+        return self._exchange.outgoing
 
     def _end_round(self) -> RoundEnd:
         assert self._round is not None, "begin() comes first"
         out, error = self._take(), self._round.error
+        if error is None:
+            return RoundEnd(out)
+        again = self._again(error)
+        if again is not None:
+            return RoundEnd(out, again=again)
         if isinstance(error, ToolCallUnreadable):
-            if error.block and self._repairs < MAX_REPAIRS:
-                self._repairs += 1
-                return RoundEnd(out, again=self._open_round(error))
             self.invalid_calls += 1
         return RoundEnd(out, error=error)
+
+    def _again(self, error: ProxyError) -> Outgoing | None:
+        """Another round, once for each kind of failure that one can mend."""
+        if type(error) in self._tried or self.rounds >= self._max_rounds or not self._exchange.repeatable:
+            return None
+        self._tried.add(type(error))
+        if isinstance(error, InvalidAnswer) and error.written:
+            return self._open_round(correction=error)
+        if isinstance(error, ContextTooLong) and not self.committed:
+            return self._open_round(room=error.room or SMALLER)
+        return None
 
     def _take(self) -> bytes:
         out = self._rendering.take()
@@ -141,21 +167,22 @@ class Turn:
 class _Round:
     """The Answer at the end of a round's filters: notes how the round ended and passes the rest on."""
 
-    def __init__(self, turn: Turn, rendering: Rendering, correction: ToolCallUnreadable | None) -> None:
+    def __init__(self, turn: Turn, rendering: Rendering, correction: InvalidAnswer | None) -> None:
         self.over = False
         self.error: ProxyError | None = None
         self._turn = turn
         self._rendering = rendering
-        self._correction = correction
+        self._repair = correction if isinstance(correction, ToolCallUnreadable) else None
+        self._corrected = correction is not None
         self._calls = 0
 
     def text(self, piece: str) -> None:
-        if self._correction is None:  # a repair round is asked for its call, not for what is said around it
+        if self._repair is None:  # a repair is asked for its call, not for what is said round it
             self._rendering.text(piece)
 
     def call(self, id: str, name: str) -> None:
         self._calls += 1
-        self._turn.calls.append(DetectedCall(name, repaired=self._correction is not None))
+        self._turn.calls.append(DetectedCall(name, repaired=self._corrected))
         self._rendering.call(id, name)
 
     def arguments(self, piece: str) -> None:
@@ -163,8 +190,8 @@ class _Round:
         self._rendering.arguments(piece)
 
     def finish(self, end: Finish) -> None:
-        if self._correction is not None and not self._calls:
-            self.fail(ToolCallUnreadable(self._correction.message))
+        if self._repair is not None and not self._calls:
+            self.fail(ToolCallUnreadable(self._repair.message))
             return
         self.over = True
         self._turn.finish = Finish(end.reason, self._turn.usage, end.model)

@@ -6,6 +6,15 @@ from contextlib import asynccontextmanager
 from proxy.core.dialect import Outgoing
 from proxy.dispatch.router import Deployment
 from proxy.dispatch.transport import Reply, Transport
+from proxy.errors import ProxyError
+
+
+class Refused(Exception):
+    """The upstream answered, and would not have the request."""
+
+    def __init__(self, error: ProxyError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 class Dispatcher:
@@ -19,12 +28,12 @@ class Dispatcher:
         """The upstream's answer to a request, its body still to be read; leaving the context closes it.
 
         ``headers`` go along with the dialect's own. A credential that is refused is renewed once. Raises
-        ``ProxyError`` for whatever is no answer.
+        ``Refused`` for an answer that is a refusal, ``ProxyError`` when there is none.
         """
         reply = await self._open(deployment, outgoing, headers)
         try:
             if reply.status != 200:
-                raise deployment.upstream.refuse(reply.status, reply.headers, await reply.read_limited())
+                raise Refused(deployment.upstream.refuse(reply.status, reply.headers, await reply.read_limited()))
             yield reply
         finally:
             reply.close()

@@ -63,6 +63,8 @@ def _stackspot(model: Model, config: Config) -> StackSpot:
         secret=(model.client_secret or model.api_key or "demo").encode(),
         tools=ToolPolicy(tools.keep_text, tools.stream_arguments, int(tools.max_arguments_kb * 1024)),
         end_marker=model.end_marker,
+        remembers=model.conversation is not None,
+        enforce_max_tokens=config.enforce_max_tokens,
     )
 
 

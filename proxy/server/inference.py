@@ -2,16 +2,18 @@
 
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import structlog
 from aiohttp import web
 
 from proxy.config import Config
 from proxy.core.call import Call
-from proxy.core.dialect import Caller
-from proxy.core.turn import Turn
-from proxy.dispatch.dispatcher import Dispatcher
+from proxy.core.dialect import Caller, Outgoing
+from proxy.core.turn import RoundEnd, Turn
+from proxy.dispatch.dispatcher import Dispatcher, Refused
 from proxy.dispatch.router import Deployment, Router
+from proxy.dispatch.transport import Reply
 from proxy.errors import Internal, InvalidRequest, ProxyError, TooManyStreams
 from proxy.server.body import read_body
 from proxy.server.outlet import Outlet
@@ -51,7 +53,7 @@ class Inference:
         record = request[RECORD]
         body = await read_body(request, self._config.timeouts.request_body)
         ready = time.monotonic()
-        call = self._caller.read(body, record.id, int(time.time()))
+        call = replace(self._caller.read(body, record.id, int(time.time())), conversation=record.correlation_id)
         deployment = self._router.find(call.model)
         record.model = deployment.name
         headers = {ANSWERED_BY: deployment.label} | self._ignored(call, deployment)
@@ -76,7 +78,7 @@ class Inference:
         headers: dict[str, str],
         ready: float,
     ) -> web.StreamResponse:
-        record.turn = turn = Turn(call, self._caller.stream(call))
+        record.turn = turn = Turn(call, self._caller.stream(call), self._config.max_upstream_calls)
         outlet = Outlet(request, record, headers)
         try:
             async with self._watchdog.watch(turn, outlet):
@@ -104,7 +106,7 @@ class Inference:
         headers: dict[str, str],
         ready: float,
     ) -> web.StreamResponse:
-        record.turn = turn = Turn(call, self._caller.whole(call))
+        record.turn = turn = Turn(call, self._caller.whole(call), self._config.max_upstream_calls)
         body = bytearray()
 
         async def collect(data: bytes) -> None:
@@ -127,27 +129,31 @@ class Inference:
     ) -> None:
         """All rounds of a request. Raises the ``ProxyError`` that ended it."""
         passed_on = {self._config.correlation.header: record.correlation_id} if record.correlation_id else {}
-        outgoing = turn.begin(deployment.upstream)
+        outgoing: Outgoing | None = turn.begin(deployment.upstream)
         self._metrics.overhead(time.monotonic() - ready)
-        while True:
-            async with self._dispatcher.send(deployment, outgoing, passed_on) as reply:
-                opened = time.monotonic()
-                log.info("sse.connected", upstream=deployment.label, round=turn.rounds)
-                end = await pump(reply, turn, write)
-                if end.out:
-                    await write(end.out)
-                log.info(
-                    "sse.closed",
-                    upstream=deployment.label,
-                    events=turn.events,
-                    duration_ms=_ms(time.monotonic() - opened),
-                )
-                if end.error is not None:
-                    raise end.error
-                if end.again is None:
-                    await settle(reply)
-                    return
+        while outgoing is not None:
+            try:
+                async with self._dispatcher.send(deployment, outgoing, passed_on) as reply:
+                    end = await self._round(turn, reply, write, deployment.label)
+            except Refused as refused:
+                outgoing = turn.refused(refused.error)
+                if outgoing is None:
+                    raise refused.error from None
+                continue
+            if end.error is not None:
+                raise end.error
             outgoing = end.again
+
+    async def _round(self, turn: Turn, reply: Reply, write: Callable[[bytes], Awaitable[None]], label: str) -> RoundEnd:
+        opened = time.monotonic()
+        log.info("sse.connected", upstream=label, round=turn.rounds)
+        end = await pump(reply, turn, write)
+        if end.out:
+            await write(end.out)
+        log.info("sse.closed", upstream=label, events=turn.events, duration_ms=_ms(time.monotonic() - opened))
+        if turn.upstream_ended:
+            await settle(reply)
+        return end
 
 
 def _as_proxy_error(problem: Exception) -> ProxyError:

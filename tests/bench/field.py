@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.machine import Cores
-from tests.bench.processes import Server, serving
+from tests.bench.processes import BenchError, Server, last_words, serving
 from tests.bench.wire import Target
 
 DIRECT, BASELINE, PROXY = "direct", "pass-through", "proxy"
@@ -48,7 +48,10 @@ def field(agents: Iterable[str]) -> Iterator[Field]:
                 ready=r'"url": ?"http://127\.0\.0\.1:(\d+)"',
             )
         )
-        yield Field(cores, upstream, passthrough, proxy)
+        try:
+            yield Field(cores, upstream, passthrough, proxy)
+        except BenchError as error:
+            raise BenchError(f"{error}\nThe proxy's log ends with:\n{last_words(folder / 'proxy.log')}") from None
 
 
 def _environment(upstream: str) -> dict[str, str]:

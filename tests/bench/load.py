@@ -73,7 +73,8 @@ async def check(job: Check, tally: Tally) -> Run:
     """Every word in its place: what the other runs take for granted when they count."""
     connection = await Connection.open(job.target, tally)
     connection.kept = []
-    await connection.ask()
+    if (await connection.ask()).problem:
+        return Run()
     text = "".join(_texts(b"".join(connection.kept), job.target.dialect.pointer))
     wrong = [] if text == words(job.target.tokens) else [f"the text came out as {text[:300]!r}"]
     return Run(problems=wrong)

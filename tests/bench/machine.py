@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import psutil
 
-BUSY_CPU = 0.15
-BUSY_LOAD = 0.75
+BUSY_CPU = 0.15  # of the CPU, all cores together
+BUSY_LOAD = 0.9  # of the cores
 
 
 class Cores(NamedTuple):

@@ -92,6 +92,10 @@ def load(job: Job, core: int | None) -> Run:
     return msgspec.json.decode(done.stdout, type=Run)
 
 
+def last_words(log: Path) -> str:
+    return log.read_text(errors="replace")[-LAST_WORDS:].strip()
+
+
 def _in_child(core: int | None) -> None:
     if core is not None:
         os.sched_setaffinity(0, {core})
@@ -106,7 +110,7 @@ def _port(process: "subprocess.Popen[bytes]", log: Path, ready: str) -> int:
         if found := re.search(ready, log.read_text(errors="replace")):
             return int(found[1])
         time.sleep(0.02)
-    raise BenchError(f"{log.stem} did not start:\n{log.read_text(errors='replace')[-LAST_WORDS:]}")
+    raise BenchError(f"{log.stem} did not start:\n{last_words(log)}")
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:

@@ -153,7 +153,7 @@ def _ratio(runs: dict[str, list[Run]]) -> Figure:
 def _paced(runs: Sequence[Run]) -> PacedFigures:
     return PacedFigures(
         us_per_chunk=Figure.of(run.cpu / run.tokens * 1e6 for run in runs),
-        chunks_per_frame=Figure.of(run.tokens / run.frames for run in runs),
+        chunks_per_frame=Figure.of(run.tokens / max(run.frames, 1) for run in runs),
         cores_used=Figure.of(run.cpu / run.seconds for run in runs),
         gap_p99_ms=Figure.of(run.gaps[1] * 1e3 for run in runs),
         longest_gap_ms=max(run.gaps[2] for run in runs) * 1e3,
@@ -165,7 +165,7 @@ def _burst(runs: Sequence[Run], plan: Plan, ceiling: float) -> BurstFigures:
     rate = Figure.of(_rate(run) for run in runs)
     return BurstFigures(
         ms_per_stream=Figure.of(run.cpu / run.tokens * plan.burst_tokens * 1e3 for run in runs),
-        chunks_per_frame=Figure.of(run.tokens / run.frames for run in runs),
+        chunks_per_frame=Figure.of(run.tokens / max(run.frames, 1) for run in runs),
         chunks_per_s_per_core=Figure.of(run.tokens / run.cpu for run in runs),
         chunks_per_s=rate,
         upstream_bound=rate.median >= CEILING * ceiling,

@@ -137,7 +137,7 @@ def test_a_broken_call_can_be_shown_to_the_model() -> None:
     markers.text("Well.\n" + BROKEN["an unescaped quote"])
     markers.finish(Finish("stop"))
     assert isinstance(notes.error, ToolCallUnreadable)
-    assert notes.error.block.startswith(f"{S}\ngo\narguments: ")
+    assert notes.error.written.startswith(f"{S}\ngo\narguments: ")
     assert "'y'" in notes.error.fault
 
 

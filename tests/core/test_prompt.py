@@ -118,7 +118,7 @@ def test_ids_cannot_break_a_label(bad: str) -> None:
 
 def test_a_correction_shows_the_call_and_its_fault() -> None:
     block = f'{START}\nget_weather\narguments: {{"city": "x "y""}}'
-    correction = ToolCallUnreadable("unreadable", block=block, fault="unexpected 'y'")
+    correction = ToolCallUnreadable("unreadable", written=block, fault="unexpected 'y'")
     plain = render(a_call(tools=(WEATHER,)), SECRET)
     corrected = render(a_call(tools=(WEATHER,)), SECRET, correction)
     assert block in corrected.text

@@ -23,6 +23,7 @@ class ToyUpstream:
 @dataclass(frozen=True)
 class ToyExchange:
     outgoing: Outgoing
+    repeatable: bool = True
 
     def reader(self, sink: Answer) -> "ToyReader":
         return ToyReader(sink)
@@ -33,16 +34,16 @@ class ToyReader:
         self.events = self.invalid = self.progress = 0
         self._sink = sink
         self._held = b""
-        self._over = False
+        self.ended = False
 
     def receive_data(self, data: bytes) -> None:
         *lines, self._held = (self._held + data).split(b"\n")
         for line in lines:
             self.events += 1
-            if self._over:
+            if self.ended:
                 return
             if line == b".":
-                self._over = True
+                self.ended = True
                 self._sink.finish(Finish("stop"))
             elif line:
                 self.progress += len(line)
@@ -52,8 +53,8 @@ class ToyReader:
         self.receive_error(UpstreamTruncated("the toy stopped in the middle"))
 
     def receive_error(self, error: ProxyError) -> None:
-        if not self._over:
-            self._over = True
+        if not self.ended:
+            self.ended = True
             self._sink.fail(error)
 
     def usage(self) -> Usage:

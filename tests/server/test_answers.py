@@ -112,7 +112,6 @@ def test_faults_in_a_whole_answer(proxy: Proxy, stand_in: StandIn, correlation_i
 REFUSALS: dict[str, tuple[dict[str, Any], int, str, bool]] = {
     "rate limit": ({"refuse": "rate_limited"}, 429, "rate_limit_exceeded", True),
     "credit": ({"refuse": "credit"}, 429, "insufficient_quota", False),
-    "too long": ({"refuse": "context_length"}, 400, "context_length_exceeded", False),
     "forbidden": ({"refuse": "forbidden"}, 502, "upstream_forbidden", False),
     "no such agent": ({"refuse": "not_found"}, 502, "upstream_not_found", False),
     "500": ({"refuse": "server_error"}, 502, "upstream_failed", True),
@@ -137,6 +136,24 @@ def test_a_failure_before_the_first_byte_has_its_real_status(
     assert ("retry-after" in reply.headers) is (code == "rate_limit_exceeded")
     assert "01JZ4M7Q2X9WB3TKD5R8VHNC6E" not in reply.text
     assert 1 == len(stand_in.requests(correlation_id))
+
+
+@pytest.mark.parametrize("streamed", [True, False], ids=["stream", "whole"])
+def test_a_prompt_that_is_too_long_is_shrunk_once(
+    proxy: Proxy, stand_in: StandIn, correlation_id: str, streamed: bool
+) -> None:
+    messages = [{"role": "user", "content": f"{number} " + "x" * 2000} for number in range(50)]
+    stand_in.script(correlation_id, {"refuse": "context_length"}, {"text": "Fine."})
+    reply = ask(proxy, correlation_id, messages=messages, stream=streamed)
+    assert "Fine." in reply.text
+    first, second = [sent["body"]["user_prompt"] for sent in stand_in.requests(correlation_id)]
+    assert 0.5 * len(first) < len(second) < 0.8 * len(first)
+    assert "oldest messages are left out" in second
+    assert messages[-1]["content"] in second
+    stand_in.script(correlation_id, {"refuse": "context_length", "repeat": True})
+    reply = ask(proxy, correlation_id, messages=messages, stream=streamed)
+    assert (400, "context_length_exceeded") == (reply.status_code, reply.json()["error"]["code"])
+    assert 4 == len(stand_in.requests(correlation_id))
 
 
 def test_tokens_come_one_by_one(proxy: Proxy, stand_in: StandIn, correlation_id: str) -> None:

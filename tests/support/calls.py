@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from proxy.core.call import Call, Tool, UserText
+from proxy.core.call import Tool, UserText
+from proxy.core.callers.chat_request import ChatCall
 
 WEATHER = Tool(
     "get_weather",
@@ -11,6 +12,6 @@ WEATHER = Tool(
 )
 
 
-def a_call(text: str = "Hi", **fields: Any) -> Call:
+def a_call(text: str = "Hi", **fields: Any) -> ChatCall:
     given = {"id": "r1", "created": 1, "model": "m", "system": "", "history": (UserText(text),)}
-    return Call(**(given | fields))
+    return ChatCall(**(given | fields))

@@ -5,6 +5,7 @@ import orjson
 from proxy.core.answer import Finish, Rendering, Usage
 from proxy.core.call import Call
 from proxy.core.callers import chat_request
+from proxy.core.callers.chat_request import ChatCall
 from proxy.core.dialect import Refusal
 from proxy.errors import ProxyError
 
@@ -20,13 +21,18 @@ class Chat:
         return chat_request.read(body, id, created)
 
     def stream(self, call: Call) -> Rendering:
-        return ChatStream(call)
+        return ChatStream(_own(call))
 
     def whole(self, call: Call) -> Rendering:
-        return ChatWhole(call)
+        return ChatWhole(_own(call))
 
     def refuse(self, error: ProxyError) -> Refusal:
         return refuse(error)
+
+
+def _own(call: Call) -> ChatCall:
+    assert isinstance(call, ChatCall), "a call goes back to the dialect that read it"
+    return call
 
 
 def refuse(error: ProxyError) -> Refusal:
@@ -42,7 +48,7 @@ def refuse(error: ProxyError) -> Refusal:
 class ChatStream:
     """An answer as chunks: server-sent events, the text of one read as one chunk."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: ChatCall) -> None:
         usage = b',"usage":null' if call.include_usage else b""
         self.chunks = 0
         self._head = b"data: " + _head(call, "chat.completion.chunk") + b',"choices":['
@@ -50,6 +56,7 @@ class ChatStream:
         self._tail = b',"logprobs":null,"finish_reason":null}]' + usage + b"}\n\n"
         self._usage_null = usage
         self._include_usage = call.include_usage
+        self._legacy = call.legacy_functions
         self._texts: list[str] = []
         self._out: list[bytes] = []
         self._begun = False
@@ -62,8 +69,9 @@ class ChatStream:
     def call(self, id: str, name: str) -> None:
         self._flush()
         self._begin()
-        opened = {"index": self._calls, "id": id, "type": "function", "function": {"name": name, "arguments": ""}}
-        self._chunk(orjson.dumps({"tool_calls": [opened]}))
+        function = {"name": name, "arguments": ""}
+        opened = {"index": self._calls, "id": id, "type": "function", "function": function}
+        self._chunk(orjson.dumps({"function_call": function} if self._legacy else {"tool_calls": [opened]}))
         self._calls += 1
         self._bare_call = True
 
@@ -73,14 +81,18 @@ class ChatStream:
         self._bare_call = False
         for at in range(0, len(piece), PIECE_CHARS):
             text = _json(piece[at : at + PIECE_CHARS])
-            self._chunk(b'{"tool_calls":[{"index":%d,"function":{"arguments":%b}}]}' % (self._calls - 1, text))
+            self._chunk(
+                b'{"function_call":{"arguments":%b}}' % text
+                if self._legacy
+                else b'{"tool_calls":[{"index":%d,"function":{"arguments":%b}}]}' % (self._calls - 1, text)
+            )
 
     def finish(self, end: Finish) -> None:
         self._flush()
         self._begin()
         self._out.append(
             b'%b{"index":0,"delta":{},"logprobs":null,"finish_reason":"%b"}]%b}\n\n'
-            % (self._head, end.reason.encode(), self._usage_null)
+            % (self._head, _reason(end, self._legacy).encode(), self._usage_null)
         )
         self.chunks += 1
         if self._include_usage:
@@ -128,7 +140,7 @@ class ChatStream:
 class ChatWhole:
     """An answer as one body, given out when it is finished."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: ChatCall) -> None:
         self.chunks = 0
         self._call = call
         self._texts: list[str] = []
@@ -151,12 +163,15 @@ class ChatWhole:
             "content": text if text or not self._calls else None,
             "refusal": None,
         }
-        if self._calls:
-            message["tool_calls"] = [
-                {"id": key, "type": "function", "function": {"name": name, "arguments": "".join(pieces) or "{}"}}
-                for key, name, pieces in self._calls
-            ]
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": end.reason}
+        functions = [{"name": name, "arguments": "".join(pieces) or "{}"} for _, name, pieces in self._calls]
+        if functions and self._call.legacy_functions:
+            message["function_call"] = functions[0]
+        elif functions:
+            ids = [made[0] for made in self._calls]
+            calls = zip(ids, functions, strict=True)
+            message["tool_calls"] = [{"id": id_, "type": "function", "function": made} for id_, made in calls]
+        reason = _reason(end, self._call.legacy_functions)
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reason}
         rest = orjson.dumps({"choices": [choice], "usage": _usage(end.usage or Usage(0, 0))})
         self._body = _head(self._call, "chat.completion") + b"," + rest[1:]
         self.chunks += 1
@@ -167,6 +182,10 @@ class ChatWhole:
     def take(self) -> bytes:
         body, self._body = self._body, b""
         return body
+
+
+def _reason(end: Finish, legacy: bool) -> str:
+    return "function_call" if legacy and end.reason == "tool_calls" else end.reason
 
 
 def _head(call: Call, kind: str) -> bytes:

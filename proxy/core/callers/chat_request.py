@@ -2,12 +2,24 @@
 
 import json
 import re
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct
 
-from proxy.core.call import AssistantText, Call, Entry, SystemText, Tool, ToolCall, ToolChoice, ToolResult, UserText
+from proxy.core.call import (
+    AssistantText,
+    Call,
+    Entry,
+    JsonFormat,
+    SystemText,
+    Tool,
+    ToolCall,
+    ToolChoice,
+    ToolResult,
+    UserText,
+)
 from proxy.errors import InvalidRequest
 
 TOOL_NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,128}")
@@ -42,10 +54,24 @@ class Message(Struct):
     function_call: FunctionCall | None = None
 
 
+class FunctionName(Struct):
+    name: str
+
+
 class Function(Struct):
     name: str
     description: str | None = None
     parameters: dict[str, Any] | None = None
+
+
+class JsonSchema(Struct):
+    schema: dict[str, Any] | None = None
+    name: str | None = None
+
+
+class ResponseFormat(Struct):
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchema | None = None
 
 
 class ToolSpec(Struct):
@@ -72,8 +98,6 @@ class Unsupported(Struct, kw_only=True):
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
     logit_bias: dict[str, float] | None = None
-    stop: str | Annotated[list[str], Meta(max_length=4)] | None = None
-    response_format: dict[str, Any] | None = None
     store: bool | None = None
     metadata: dict[str, Any] | None = None
     user: str | None = None
@@ -95,6 +119,10 @@ class Request(Unsupported, kw_only=True):
     tools: list[ToolSpec] | None = None
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
+    functions: list[Function] | None = None
+    function_call: str | FunctionName | None = None
+    stop: str | Annotated[list[str], Meta(max_length=4)] | None = None
+    response_format: ResponseFormat | None = None
     session_id: str | None = None
 
 
@@ -104,12 +132,27 @@ _AT = re.compile(r" - at `\$\.?(.*?)`$")
 _MISSING = re.compile(r"missing required field `(\w+)`")
 
 
-def read(body: bytes, id: str, created: int) -> Call:
+@dataclass(frozen=True, slots=True)
+class ChatCall(Call):
+    """A call with what only this dialect's answer needs: a chunk with the usage, or calls in the form that came
+    before tools."""
+
+    include_usage: bool = False
+    legacy_functions: bool = False
+
+
+def read(body: bytes, id: str, created: int) -> ChatCall:
     """Raises ``InvalidRequest`` that names the field."""
     request = _decode(body)
     system, history, media = _conversation(request.messages)
-    tools = _tools(request.tools or [])
-    return Call(
+    legacy = bool(request.functions) and not request.tools
+    if legacy:
+        tools = _functions(request.functions or [])
+        choice = _legacy_choice(request.function_call, tools)
+    else:
+        tools = _tools(request.tools or [])
+        choice = _choice(request.tool_choice, tools)
+    return ChatCall(
         id=id,
         created=created,
         model=request.model,
@@ -118,8 +161,12 @@ def read(body: bytes, id: str, created: int) -> Call:
         stream=bool(request.stream),
         include_usage=bool(request.stream and request.stream_options and request.stream_options.include_usage),
         tools=tools,
-        choice=_choice(request.tool_choice, tools),
-        parallel_calls=request.parallel_tool_calls is not False,
+        choice=choice,
+        parallel_calls=request.parallel_tool_calls is not False and not legacy,
+        legacy_functions=legacy,
+        stop=(request.stop,) if isinstance(request.stop, str) else tuple(request.stop or ()),
+        max_tokens=request.max_completion_tokens or request.max_tokens,
+        format=_format(request.response_format),
         answers=request.n or 1,
         unsupported=_sent(request) + media,
         session=_session(request),
@@ -238,11 +285,37 @@ def _tools(specs: list[ToolSpec]) -> tuple[Tool, ...]:
             raise InvalidRequest(f"{at}.type: only 'function' is known here", param=f"{at}.type")
         if spec.function is None:
             raise InvalidRequest(f"{at}.function: it is missing", param=f"{at}.function")
-        if not TOOL_NAME.fullmatch(spec.function.name):
-            param = f"{at}.function.name"
-            raise InvalidRequest(f"{param}: 1 to 128 of A-Z a-z 0-9 _ . : / -", param=param)
-        tools.append(Tool(spec.function.name, spec.function.description or "", spec.function.parameters or {}))
+        tools.append(_tool(spec.function, f"{at}.function"))
     return tuple(tools)
+
+
+def _functions(functions: list[Function]) -> tuple[Tool, ...]:
+    return tuple(_tool(function, f"functions[{index}]") for index, function in enumerate(functions))
+
+
+def _tool(function: Function, at: str) -> Tool:
+    if not TOOL_NAME.fullmatch(function.name):
+        raise InvalidRequest(f"{at}.name: 1 to 128 of A-Z a-z 0-9 _ . : / -", param=f"{at}.name")
+    return Tool(function.name, function.description or "", function.parameters or {})
+
+
+def _legacy_choice(choice: str | FunctionName | None, tools: tuple[Tool, ...]) -> ToolChoice:
+    if choice in (None, "none", "auto"):
+        return ToolChoice("none" if choice == "none" else "auto")
+    if isinstance(choice, FunctionName) and choice.name in {tool.name for tool in tools}:
+        return ToolChoice("required", (choice.name,))
+    raise InvalidRequest("function_call: 'none', 'auto' or the name of one of the functions", param="function_call")
+
+
+def _format(wanted: ResponseFormat | None) -> JsonFormat | None:
+    if wanted is None or wanted.type == "text":
+        return None
+    if wanted.type == "json_object":
+        return JsonFormat()
+    if wanted.json_schema is None or wanted.json_schema.schema is None:
+        param = "response_format.json_schema.schema"
+        raise InvalidRequest(f"{param}: it is missing", param=param)
+    return JsonFormat(wanted.json_schema.schema)
 
 
 def _choice(choice: str | dict[str, Any] | None, tools: tuple[Tool, ...]) -> ToolChoice:

@@ -217,7 +217,7 @@ class Markers:
         written, end, _ = "".join(self._wreck).partition(self._pair.end)
         return ToolCallUnreadable(
             f"the model wrote a call of {name!r} that cannot be read: {fault}",
-            block="" if self._announced else written + end,
+            written="" if self._announced else written + end,
             fault=fault,
         )
 

@@ -1,5 +1,7 @@
 """StackSpot AI's agent chat: one text goes in, server-sent JSON events come out."""
 
+import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -10,11 +12,16 @@ from proxy.core import prompt, sse
 from proxy.core.answer import Answer, Finish, FinishReason, Usage, estimated_tokens
 from proxy.core.call import Call
 from proxy.core.dialect import Headers, Outgoing, Round
+from proxy.core.filters.json_answer import JsonAnswer, check_schema
+from proxy.core.filters.length import Length
 from proxy.core.filters.markers import Markers, ToolPolicy
+from proxy.core.filters.required import RequiredCall
+from proxy.core.filters.stop import Stop
 from proxy.core.upstreams.stackspot_errors import in_stream_error, refusal
-from proxy.errors import InvalidRequest, ProxyError, ToolCallUnreadable, UpstreamBroken, UpstreamTruncated
+from proxy.errors import InvalidRequest, ProxyError, UpstreamBroken, UpstreamTruncated
 
 _HEADERS = {"content-type": "application/json", "accept": "text/event-stream", "accept-encoding": "identity"}
+SAFETY = 0.95  # of the room that an agent says it has, since characters are no tokens
 _FINISH: Mapping[str, FinishReason] = {
     "length": "length", "max_tokens": "length", "content_filter": "content_filter",
 }  # fmt: skip
@@ -25,7 +32,8 @@ class StackSpot:
     """The dialect towards one agent.
 
     ``name`` is the model's, for messages. ``secret`` keys the nonce of prompts: one that all replicas share. With
-    ``end_marker`` optional, a response that ends cleanly without a final event counts as whole.
+    ``end_marker`` optional, a response that ends cleanly without a final event counts as whole. With
+    ``remembers`` the agent keeps the conversation, told apart by the call's, and callers send only what is new.
     """
 
     name: str
@@ -33,10 +41,15 @@ class StackSpot:
     secret: bytes = field(repr=False)
     tools: ToolPolicy = field(default_factory=ToolPolicy)
     end_marker: Literal["required", "optional"] = "required"
+    remembers: bool = False
+    enforce_max_tokens: bool = False
 
     def exchange(self, call: Call, round: Round) -> "StackSpotExchange":
-        correction = round.correction if isinstance(round.correction, ToolCallUnreadable) else None
-        return StackSpotExchange(self, call, round, prompt.render(call, self.secret, correction))
+        limit = prompt.SIZE_LIMIT
+        if round.room is not None:
+            full = len(prompt.render(call, self.secret).text)
+            limit = int(min(full, limit) * round.room * SAFETY)
+        return StackSpotExchange(self, call, round, prompt.render(call, self.secret, round.correction, limit))
 
     def refuse(self, status: int, headers: Headers, body: bytes) -> ProxyError:
         return refusal(self.name, status, headers, body)
@@ -44,7 +57,10 @@ class StackSpot:
     def admit(self, call: Call) -> tuple[str, ...]:
         if call.answers > 1:
             raise InvalidRequest("n: StackSpot gives one answer a request", param="n")
-        return call.unsupported
+        if call.format is not None and call.format.schema is not None:
+            check_schema(call.format.schema)
+        enforced = ("max_tokens", "max_completion_tokens") if self.enforce_max_tokens else ()
+        return tuple(name for name in call.unsupported if name not in enforced)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,28 +71,48 @@ class StackSpotExchange:
     prompt: prompt.Prompt
 
     @property
+    def repeatable(self) -> bool:
+        return not self.dialect.remembers
+
+    @property
     def outgoing(self) -> Outgoing:
-        body = {
+        body: dict[str, object] = {
             "streaming": True,  # its gateway hangs up on long answers that are not streamed
             "user_prompt": self.prompt.text,
             "stackspot_knowledge": False,
             "return_ks_in_response": False,
-            "use_conversation": False,
+            "use_conversation": self.dialect.remembers,
         }
+        if self.dialect.remembers:
+            body["conversation_id"] = ulid(self.call.conversation or self.call.id)
         return Outgoing(f"/v1/agent/{self.dialect.agent_id}/chat", _HEADERS, orjson.dumps(body))
 
     def reader(self, sink: Answer) -> "StackSpotReader":
-        tools = self.call.offered
-        if tools:
+        return StackSpotReader(
+            self._filters(sink), len(self.prompt.text), end_optional=self.dialect.end_marker == "optional"
+        )
+
+    def _filters(self, sink: Answer) -> Answer:
+        """What the call needs between the agent's text and the caller's answer, put up from the caller's end."""
+        call, dialect = self.call, self.dialect
+        if call.format is not None:
+            sink = JsonAnswer(sink, call.format)
+        if call.offered and call.choice.mode == "required":
+            sink = RequiredCall(sink, [tool.name for tool in call.offered])
+        if call.max_tokens is not None and dialect.enforce_max_tokens:
+            sink = Length(sink, call.max_tokens)
+        if call.stop:
+            sink = Stop(sink, call.stop)
+        if call.offered:
             sink = Markers(
                 sink,
                 self.prompt.markers,
-                tools,
-                seed=f"{self.call.id}/{self.round.number}",
-                policy=self.dialect.tools,
-                parallel=self.call.parallel_calls,
+                call.offered,
+                seed=f"{call.id}/{self.round.number}",
+                policy=dialect.tools,
+                parallel=call.parallel_calls,
             )
-        return StackSpotReader(sink, len(self.prompt.text), end_optional=self.dialect.end_marker == "optional")
+        return sink
 
 
 class StackSpotReader:
@@ -87,6 +123,7 @@ class StackSpotReader:
     """
 
     def __init__(self, sink: Answer, prompt_size: int, *, end_optional: bool = False) -> None:
+        self.ended = False
         self.events = 0
         self.invalid = 0
         self.progress = 0  # characters of the answer
@@ -100,27 +137,26 @@ class StackSpotReader:
         # Either makes a clean end of the response the end of the answer; neither ends the reading.
         self._id_seen = False
         self._reason_last = False
-        self._over = False
 
     def receive_data(self, data: bytes) -> None:
-        if self._over:
+        if self.ended:
             return
         for event in self._decoder.receive_data(data):
             self._event(event)
-            if self._over:
+            if self.ended:
                 return
         self._flush()
         if self._decoder.overflow:
             self._fail(UpstreamBroken("StackSpot sent a line that is too long for an event"))
 
     def receive_eof(self) -> None:
-        if self._over:
+        if self.ended:
             return
         last = self._decoder.receive_eof()
         if last is not None and _json(last.data) is not None:  # whole but for its blank line
             self._event(last)
             last = None
-            if self._over:
+            if self.ended:
                 return
         marked = self._id_seen or self._reason_last
         if last is None and (marked or self._end_optional):
@@ -130,7 +166,7 @@ class StackSpotReader:
             self._fail(UpstreamTruncated("StackSpot's answer ended before it was complete"))
 
     def receive_error(self, error: ProxyError) -> None:
-        if not self._over:
+        if not self.ended:
             self._fail(error)
 
     def usage(self) -> Usage:
@@ -192,12 +228,12 @@ class StackSpotReader:
 
     def _finish(self, reason: FinishReason) -> None:
         self._flush()
-        self._over = True
+        self.ended = True
         self._sink.finish(Finish(reason))
 
     def _fail(self, error: ProxyError) -> None:
         self._flush()
-        self._over = True
+        self.ended = True
         self._sink.fail(error)
 
 
@@ -232,3 +268,15 @@ def _count(value: object) -> int | None:
     if isinstance(value, str) and value.strip().isdecimal():
         return int(value)
     return int(value) if isinstance(value, int | float) and value >= 0 else None
+
+
+_ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}", re.IGNORECASE)
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+def ulid(text: str) -> str:
+    """``text`` itself when it is a ULID, else one derived from it."""
+    if _ULID.fullmatch(text):
+        return text
+    number = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest())
+    return "".join(_CROCKFORD[number >> 5 * place & 31] for place in range(25, -1, -1))

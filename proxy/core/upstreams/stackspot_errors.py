@@ -25,6 +25,7 @@ TOO_LONG = "INFERENCE_6001"
 COOL_DOWN_S = 5  # StackSpot sends no Retry-After of its own
 TEXT_LIMIT = 300
 
+_TOKENS = re.compile(r"(\d+) tokens")
 _CREDIT = re.compile(r"credit limit", re.IGNORECASE)
 
 
@@ -58,10 +59,20 @@ def in_stream_error(message: Mapping[str, object]) -> ProxyError:
 
 def _by_code(details: str, retry_after: int | None = None) -> ProxyError | None:
     if TOO_LONG in details:
-        return ContextTooLong(f"the conversation is longer than the model's context{_said(details)}")
+        return ContextTooLong(
+            f"the conversation is longer than the model's context{_said(details)}", room=_room(details)
+        )
     if RATE_LIMITED in details:
         return _rate_limited(retry_after)
     return None
+
+
+def _room(details: str) -> float | None:
+    """From "limit of 272000 tokens ... resulted in 340000 tokens": the part that would have fitted."""
+    numbers = [int(number) for number in _TOKENS.findall(details)]
+    if len(numbers) < 2 or not 0 < numbers[0] < numbers[1]:
+        return None
+    return numbers[0] / numbers[1]
 
 
 def _rate_limited(retry_after: int | None) -> UpstreamRateLimited:
