@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from proxy.core.answer import Answer, Finish
@@ -55,13 +55,33 @@ class JsonAnswer:
 
 
 def check_schema(schema: Mapping[str, object]) -> None:
-    """Raises ``InvalidRequest`` for what is no JSON Schema."""
+    """Raises ``InvalidRequest`` for what is no JSON Schema, or refers to something outside it."""
     from jsonschema import Draft202012Validator, SchemaError  # only those who ask for a schema pay for it
+    from referencing import Registry
+    from referencing.exceptions import Unresolvable
+    from referencing.jsonschema import DRAFT202012
 
     try:
         Draft202012Validator.check_schema(schema)
+        resolver = Registry[Any]().resolver_with_root(DRAFT202012.create_resource(schema))
+        for reference in _references(schema):
+            resolver.lookup(reference)
     except SchemaError as error:
         raise InvalidRequest(f"{PARAM}: {error.message[:200]}", param=PARAM) from None
+    except Unresolvable as error:
+        raise InvalidRequest(f"{PARAM}: the reference {error.ref!r} leads nowhere", param=PARAM) from None
+    except RecursionError:
+        raise InvalidRequest(f"{PARAM}: it is nested too deeply", param=PARAM) from None
+
+
+def _references(schema: object) -> Iterator[str]:
+    if isinstance(schema, Mapping):
+        if isinstance(reference := schema.get("$ref"), str):
+            yield reference
+        schema = list(schema.values())
+    if isinstance(schema, list):
+        for inner in schema:
+            yield from _references(inner)
 
 
 def _fault(text: str, schema: Mapping[str, object] | None) -> str:
@@ -86,7 +106,9 @@ def _misfit(value: object, schema: Mapping[str, object]) -> str:
     try:
         error = best_match(validator.iter_errors(value))
     except Unresolvable as unresolvable:
-        raise InvalidRequest(f"{PARAM}: the reference {unresolvable.ref!r} leads nowhere", param=PARAM) from None
+        return f"the schema's reference {unresolvable.ref!r} leads nowhere"
+    except RecursionError:
+        return "the schema leads on without end"
     if error is None:
         return ""
     return f"{error.json_path}: {error.message[:300]}"

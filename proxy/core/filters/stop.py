@@ -7,8 +7,8 @@ from proxy.errors import ProxyError
 
 
 class Stop:
-    """An Answer that finishes before the first of ``sequences`` in its text. The longest suffix that could still
-    become one is held back. Calls pass; they are not text."""
+    """An Answer that finishes before the one of ``sequences`` that is complete first in its text. The longest
+    suffix that could still become one is held back. Calls pass; they are not text."""
 
     def __init__(self, sink: Answer, sequences: Sequence[str]) -> None:
         self._sink = sink
@@ -21,9 +21,9 @@ class Stop:
         if self._over:
             return
         text = self._held + piece
-        hits = [at for sequence in self._sequences if (at := text.find(sequence)) >= 0]
+        hits = [(at + len(sequence), at) for sequence in self._sequences if (at := text.find(sequence)) >= 0]
         if hits:
-            self._held = text[: min(hits)]
+            self._held = text[: min(hits)[1]]
             self.finish(Finish("stop"))
             return
         keep = self._could_begin(text)

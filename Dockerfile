@@ -1,0 +1,30 @@
+# docker build -t stackspot-proxy .
+# docker run --rm -p 127.0.0.1:4000:4000 stackspot-proxy --demo
+
+FROM python:3.13-slim AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_NO_CACHE_DIR=1
+WORKDIR /build
+COPY requirements.lock .
+RUN python -m venv --without-pip /opt/venv \
+    && pip --python /opt/venv/bin/python install --only-binary=:all: --require-hashes -r requirements.lock
+
+FROM python:3.13-slim
+LABEL org.opencontainers.image.title="stackspot-proxy" \
+      org.opencontainers.image.description="OpenAI's API in front of StackSpot AI's agents" \
+      org.opencontainers.image.licenses="MIT"
+ENV PATH=/opt/venv/bin:$PATH \
+    PROXY_HOST=0.0.0.0 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+WORKDIR /app
+COPY --from=build /opt/venv /opt/venv
+COPY config.yaml .
+COPY proxy proxy
+# A number, so that Kubernetes can see that it is not root.
+USER 10001:10001
+EXPOSE 4000
+# Asks this container and nobody else, so an HTTP_PROXY in the environment must not be followed.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=15s --retries=3 \
+    CMD ["python", "-c", "import os, urllib.request as r; r.build_opener(r.ProxyHandler({})).open('http://127.0.0.1:' + (os.environ.get('PROXY_PORT') or '4000') + '/health', timeout=3)"]
+ENTRYPOINT ["python", "-m", "proxy"]

@@ -1,0 +1,92 @@
+"""Properties of the marker machine, for texts and calls that nobody thought of."""
+
+import itertools
+import json
+from collections.abc import Callable, Sequence
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from proxy.core.answer import Finish
+from proxy.core.call import Tool
+from proxy.core.filters.block import MarkerPair
+from proxy.core.filters.holdback import LEAD_LIMIT
+from proxy.core.filters.markers import Markers, ToolPolicy
+from tests.support.answers import Notes, Told
+
+S, E = "FUNCTION_CALL_START", "FUNCTION_CALL_END"
+NAMES = ("go", "get_weather", "Look-Up")
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text() | st.sampled_from([S, E, f"\n{E}\n", "```", '"}', "\\"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+ARGUMENTS = st.dictionaries(st.text(max_size=8), JSON, max_size=4)
+
+
+def plain(name: str, text: str) -> str:
+    return f"{S}\n{name}\narguments: {text}\n{E}"
+
+
+STYLES: list[Callable[[str, str], str]] = [
+    plain,
+    lambda name, text: f"{S}\nfunction_name: {name}\narguments: {text}\n{E}",
+    lambda name, text: f"{S}\n{name}\narguments:\n{text}\n{E}",
+    lambda name, text: f"{S}\n{name}\n{text}\n{E}",
+    lambda name, text: f"{S}\n{name}\narguments:\n```json\n{text}\n```\n{E}",
+    lambda name, text: f"```\n{S}\n{name}\narguments: {text}\n{E}\n```",
+    lambda name, text: f"{S}\r\n{name}\r\narguments: {text}\r\n{E}",
+    lambda name, text: f"{S}\n{name.upper()}\narguments: {text}\n{E}",
+    lambda name, text: f"{S}\nfunctions.{name}\narguments: {text}\n{E}",
+    lambda name, text: f"{S}\n{name}\narguments: {json.dumps(text)}\n{E}",
+    lambda name, text: f"{S}\n{name}\narguments: {text}\n",
+]
+
+
+def read(pieces: Sequence[str]) -> Told:
+    notes = Notes()
+    markers = Markers(notes, MarkerPair(S, E), [Tool(name) for name in NAMES], seed="s", policy=ToolPolicy())
+    for piece in pieces:
+        markers.text(piece)
+    markers.finish(Finish("stop"))
+    return notes.told
+
+
+def cut(text: str, places: list[int]) -> list[str]:
+    bounds = [0, *sorted(place % (len(text) + 1) for place in places), len(text)]
+    return [text[a:b] for a, b in itertools.pairwise(bounds)]
+
+
+PLACES = st.lists(st.integers(0, 10_000), max_size=12)
+NEARLY = st.text(alphabet=" \t\n`F_") | st.sampled_from([S[:-1], S[:8], "```json\n", "\n\n", " ", "\r\n", E, "For"])
+
+
+@given(st.lists(NEARLY | st.text(max_size=10), max_size=12).map("".join).filter(lambda text: S not in text), PLACES)
+@example("\n" * (LEAD_LIMIT + 5) + "x", [3, 200, 259])
+def test_text_without_markers_comes_out_unchanged(text: str, places: list[int]) -> None:
+    expected: Told = [("text", text)] if text else []
+    assert [*expected, ("finish", "stop")] == read(cut(text, places))
+
+
+@given(st.lists(st.tuples(st.sampled_from(NAMES), ARGUMENTS, st.sampled_from(STYLES)), min_size=1, max_size=4), PLACES)
+def test_calls_come_out_equal(
+    calls: list[tuple[str, dict[str, object], Callable[[str, str], str]]], places: list[int]
+) -> None:
+    text = "\n".join(style(name, json.dumps(arguments)) for name, arguments, style in calls)
+    *told, end = read(cut(text, places))
+    assert ("finish", "tool_calls") == end
+    assert [(name, arguments) for name, arguments, _ in calls] == [(name, json.loads(text)) for _, name, text in told]
+
+
+@given(
+    st.lists(NEARLY | st.sampled_from([S, E, f"{S}\ngo\n", "arguments: ", "{", "}", '"', "go"]), max_size=14), PLACES
+)
+@example([" " * LEAD_LIMIT, S, "\ngo\n{}\n", E], [1, 255, 256])
+@example(["```json\n", "\n" * LEAD_LIMIT, S, "\ngo\n{}\n", E], [1, 8, 200])
+@example(["\n", "```", "\n" * (LEAD_LIMIT - 4), S, "\ngo\n{}\n", E], [1, 8, 200])
+def test_cuts_never_matter(parts: list[str], places: list[int]) -> None:
+    """Whatever the text, true calls and wrecks among it: where it is cut changes nothing."""
+    text = "".join(parts)
+    assert read([text]) == read(cut(text, places))
+    assert read([text]) == read(list(text))
