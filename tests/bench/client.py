@@ -60,11 +60,11 @@ class Connection(asyncio.Protocol):
         self._first = self._last = 0.0
         self._answer = asyncio.get_running_loop().create_future()
         self._asked = time.monotonic()
-        self._transport.write(request)
+        if self._transport.is_closing():
+            self._end("the connection was closed after an answer")
+        else:
+            self._transport.write(request)
         return self._answer
-
-    def close(self) -> None:
-        self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)

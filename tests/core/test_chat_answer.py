@@ -182,3 +182,19 @@ def test_errors_say_whether_to_try_again() -> None:
     assert {
         "error": {"message": "n: wrong", "type": "invalid_request_error", "param": "n", "code": None}
     } == orjson.loads(theirs.body)
+
+
+def test_calls_in_the_form_before_tools() -> None:
+    call = a_call(legacy_functions=True)
+    stream, whole = ChatStream(call), ChatWhole(call)
+    for rendering in (stream, whole):
+        rendering.call("call_1", "go")
+        rendering.arguments('{"a": 1}')
+        rendering.finish(Finish("tool_calls", Usage(1, 1)))
+    out = stream.take()
+    assert [{"name": "go", "arguments": ""}, {"arguments": '{"a": 1}'}] == [
+        delta["function_call"] for delta in deltas(out) if "function_call" in delta
+    ]
+    choice = orjson.loads(whole.take())["choices"][0]
+    assert {"name": "go", "arguments": '{"a": 1}'} == choice["message"]["function_call"]
+    assert "function_call" == choice["finish_reason"] == frames(out)[-2]["choices"][0]["finish_reason"]

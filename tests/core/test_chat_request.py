@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.call import AssistantText, Call, SystemText, ToolCall, ToolChoice, ToolResult, UserText
-from proxy.core.callers.chat_request import read
+from proxy.core.call import AssistantText, JsonFormat, SystemText, ToolCall, ToolChoice, ToolResult, UserText
+from proxy.core.callers.chat_request import ChatCall, read
 from proxy.errors import InvalidRequest
 
 USER = {"role": "user", "content": "Hi"}
 TOOL = {"type": "function", "function": {"name": "go", "parameters": {"type": "object"}}}
 
 
-def parse(**fields: Any) -> Call:
+def parse(**fields: Any) -> ChatCall:
     return read(orjson.dumps({"model": "m", "messages": [USER]} | fields), "id", 1)
 
 
@@ -44,6 +44,13 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "top_p out of range": ({"top_p": -0.1}, "top_p"),
     "n": ({"n": 0}, "n"),
     "max_tokens": ({"max_tokens": 0}, "max_tokens"),
+    "a format": ({"response_format": {"type": "xml"}}, "response_format.type"),
+    "a format without its schema": ({"response_format": {"type": "json_schema"}}, "response_format.json_schema.schema"),
+    "a function's name": ({"functions": [{"name": ""}]}, "functions[0].name"),
+    "a choice of an unknown function": (
+        {"functions": [{"name": "go"}], "function_call": {"name": "x"}},
+        "function_call",
+    ),
     "five stops": ({"stop": list("abcde")}, "stop"),
     "an unknown kind of tool": ({"tools": [{"type": "custom"}]}, "tools[0].type"),
     "a tool without a function": ({"tools": [TOOL, {"type": "function"}]}, "tools[1].function"),
@@ -180,3 +187,36 @@ JSON = st.recursive(
 def test_any_values_are_read_or_refused(fields: dict[str, Any]) -> None:
     with contextlib.suppress(InvalidRequest):  # whatever else comes is the failure
         parse(**fields)
+
+
+def test_stops() -> None:
+    assert [("a",), ("a", "b"), ()] == [parse(stop=stop).stop for stop in ("a", ["a", "b"], None)]
+
+
+@pytest.mark.parametrize(
+    ("sent", "wanted"),
+    [
+        ({"type": "text"}, None),
+        ({"type": "json_object"}, JsonFormat()),
+        (
+            {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}},
+            JsonFormat({"type": "object"}),
+        ),
+    ],
+)
+def test_formats(sent: dict[str, Any], wanted: JsonFormat | None) -> None:
+    call = parse(response_format=sent)
+    assert wanted == call.format
+    assert () == call.unsupported
+
+
+def test_the_form_before_tools() -> None:
+    call = parse(functions=[{"name": "go"}], function_call={"name": "go"})
+    assert (("go",), ToolChoice("required", ("go",)), False, True) == (
+        tuple(tool.name for tool in call.tools), call.choice, call.parallel_calls, call.legacy_functions,
+    )  # fmt: skip
+
+
+def test_max_tokens() -> None:
+    call = parse(max_tokens=5)
+    assert (5, ("max_tokens",)) == (call.max_tokens, call.unsupported)

@@ -1,12 +1,26 @@
 """A turn over its rounds: when it is committed, when it asks again, how it ends."""
 
 import json
+import re
+from dataclasses import replace
+from typing import Any
 
+import pytest
+
+from proxy.core.call import JsonFormat, ToolChoice, UserText
 from proxy.core.callers.chat import ChatStream, ChatWhole
 from proxy.core.dialect import Outgoing
 from proxy.core.turn import RoundEnd, Turn
-from proxy.core.upstreams.stackspot import StackSpot
-from proxy.errors import FirstTokenTimeout, ToolCallUnreadable, UpstreamTruncated
+from proxy.core.upstreams.stackspot import StackSpot, ulid
+from proxy.errors import (
+    ContextTooLong,
+    FirstTokenTimeout,
+    FormatNotMet,
+    ToolCallUnreadable,
+    ToolChoiceNotMet,
+    UpstreamFailed,
+    UpstreamTruncated,
+)
 from tests.core.test_chat_answer import deltas, frames
 from tests.core.test_stackspot import END, sse
 from tests.support.calls import WEATHER, a_call
@@ -115,3 +129,155 @@ def test_reading_stops_with_the_answer() -> None:
     turn.receive_data(sse({"message": "x"}, END))
     assert turn.round_over
     assert b"" == turn.receive_data(sse({"message": "more"}))
+
+
+PROSE = "I would rather talk about it."
+REQUIRED = {"tools": (WEATHER,), "choice": ToolChoice("required")}
+JSON_WANTED = {"format": JsonFormat({"type": "object", "required": ["city"]})}
+
+
+def begin(*, upstream: StackSpot = AGENT, max_rounds: int = 4, **fields: Any) -> tuple[Turn, Outgoing]:
+    call = a_call("Weather?", stream=True, **fields)
+    turn = Turn(call, ChatStream(call), max_rounds)
+    return turn, turn.begin(upstream)
+
+
+def prompt_of(outgoing: Outgoing | None) -> str:
+    assert outgoing is not None
+    prompt: str = json.loads(outgoing.body)["user_prompt"]
+    return prompt
+
+
+def test_a_required_call_is_asked_for_once_more() -> None:
+    turn, first = begin(**REQUIRED)
+    assert "You must call" in prompt_of(first)
+    out, end = say(turn, PROSE)
+    assert b"" == out == end.out
+    assert PROSE in prompt_of(end.again)
+    out, end = say(turn, GOOD)
+    assert "tool_calls" == frames(out)[-2]["choices"][0]["finish_reason"]
+    assert 8 == turn.usage.prompt, "both rounds are counted"
+
+
+def test_a_required_call_that_never_comes_is_an_error() -> None:
+    turn, _ = begin(**REQUIRED)
+    say(turn, PROSE)
+    _, end = say(turn, PROSE)
+    assert isinstance(end.error, ToolChoiceNotMet)
+    assert not turn.committed
+
+
+def test_each_kind_of_failure_is_mended_once() -> None:
+    turn, _ = begin(**REQUIRED)
+    _, end = say(turn, PROSE)
+    assert end.again
+    _, end = say(turn, BROKEN)
+    assert end.again
+    _, end = say(turn, BROKEN)
+    assert isinstance(end.error, ToolCallUnreadable)
+    assert 3 == turn.rounds
+
+
+def test_the_ceiling_holds_for_hidden_rounds() -> None:
+    turn, _ = begin(max_rounds=1, **REQUIRED)
+    _, end = say(turn, PROSE)
+    assert isinstance(end.error, ToolChoiceNotMet)
+
+
+def test_json_is_mended_once() -> None:
+    turn, first = begin(**JSON_WANTED)
+    assert '{"type":"object","required":["city"]}' in prompt_of(first)
+    out, end = say(turn, PROSE)
+    assert b"" == out == end.out
+    assert "not valid JSON" in prompt_of(end.again)
+    out, _ = say(turn, '```json\n{"city": "Rome"}\n```')
+    assert ['{"city": "Rome"}'] == [delta["content"] for delta in deltas(out) if delta.get("content")]
+
+
+def test_json_that_never_comes_is_an_error() -> None:
+    turn, _ = begin(**JSON_WANTED)
+    say(turn, PROSE)
+    _, end = say(turn, PROSE)
+    assert isinstance(end.error, FormatNotMet)
+    assert not turn.committed
+
+
+def test_a_stop_sequence_ends_the_round_and_leaves_the_upstream_to_be_closed() -> None:
+    turn, _ = begin(stop=("END",))
+    out = turn.receive_data(sse({"message": "one EN"})) + turn.receive_data(sse({"message": "D two"}))
+    assert "one " == "".join(delta.get("content", "") for delta in deltas(out))
+    assert "[DONE]" == frames(out)[-1]
+    assert (True, False) == (turn.round_over, turn.upstream_ended)
+    assert turn.usage.estimated, "the upstream has not counted yet"
+
+
+def test_not_parallel_ends_behind_the_first_call() -> None:
+    turn, _ = begin(tools=(WEATHER,), parallel_calls=False)
+    out = turn.receive_data(sse({"message": GOOD + "\n"}))
+    assert "[DONE]" == frames(out)[-1]
+    assert (True, False) == (turn.round_over, turn.upstream_ended)
+
+
+def test_max_tokens_only_when_enforced() -> None:
+    for enforced, reason in ((False, "stop"), (True, "length")):
+        turn, _ = begin(upstream=replace(AGENT, enforce_max_tokens=enforced), max_tokens=1)
+        out, _ = say(turn, "much more than that")
+        assert reason == frames(out)[-2]["choices"][0]["finish_reason"]
+
+
+def test_a_prompt_that_is_too_long_is_shrunk_once() -> None:
+    history = tuple(UserText(f"{number}" + "x" * 1000) for number in range(100))
+    turn, first = begin(history=history)
+    again = turn.refused(ContextTooLong("too long", room=0.5))
+    assert 0.4 * len(prompt_of(first)) < len(prompt_of(again)) < 0.5 * len(prompt_of(first))
+    assert turn.refused(ContextTooLong("too long", room=0.5)) is None
+    assert 0 == turn.usage.prompt, "a request that was refused generated nothing"
+
+
+def test_other_refusals_are_final() -> None:
+    turn, _ = begin()
+    assert turn.refused(UpstreamFailed("500")) is None
+
+
+def test_a_conversation_that_the_agent_remembers_has_no_hidden_rounds() -> None:
+    turn, first = begin(upstream=replace(AGENT, remembers=True), conversation="chat-1", **REQUIRED)
+    body = json.loads(first.body)
+    assert (True, ulid("chat-1")) == (body["use_conversation"], body["conversation_id"])
+    _, end = say(turn, PROSE)
+    assert isinstance(end.error, ToolChoiceNotMet)
+
+
+@pytest.mark.parametrize("text", ["01JZ4M7Q2X9WB3TKD5R8VHNC6E", "01jz4m7q2x9wb3tkd5r8vhnc6e"])
+def test_a_ulid_stays_as_it_is(text: str) -> None:
+    assert text == ulid(text)
+
+
+@pytest.mark.parametrize("text", ["chat-1", "", "81JZ4M7Q2X9WB3TKD5R8VHNC6E", "conversa-ção"])
+def test_other_ids_become_one(text: str) -> None:
+    made = ulid(text)
+    assert made == ulid(text) == ulid(made)
+    assert re.fullmatch(r"[0-7][0-9A-HJKMNP-TV-Z]{25}", made)
+
+
+STREAMED = {
+    "calls": ({"tools": (WEATHER,)}, f"Hm.\n{GOOD}\n{GOOD}"),
+    "text": ({}, "Hello, world."),
+    "json": ({"format": JsonFormat()}, '{"a": 1}'),
+    "stop": ({"stop": ("wor",)}, "Hello, world."),
+}
+
+
+@pytest.mark.parametrize("case", STREAMED)
+def test_stream_and_whole_tell_the_same(case: str) -> None:
+    fields, text = STREAMED[case]
+    call = a_call(**fields)
+    told = []
+    for rendering in (ChatStream(call), ChatWhole(call)):
+        turn = Turn(call, rendering)
+        turn.begin(AGENT)
+        told.append(turn.receive_data(sse({"message": text}, END)) + turn.receive_eof().out)
+    streamed = deltas(told[0])
+    message = json.loads(told[1])["choices"][0]["message"]
+    assert (message["content"] or "") == "".join(delta.get("content", "") for delta in streamed)
+    opened = [call for delta in streamed for call in delta.get("tool_calls", []) if "id" in call]
+    assert [call["id"] for call in opened] == [call["id"] for call in message.get("tool_calls", [])]

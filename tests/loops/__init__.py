@@ -1,0 +1,1 @@
+"""Agent loops in which the model commits the faults that models commit."""
