@@ -1,16 +1,10 @@
 """Server-sent events out of bytes: framing only, as the WHATWG HTML standard (section 9.2.6) has it."""
 
-from typing import NamedTuple
-
 BOM = b"\xef\xbb\xbf"
 EVENT_LIMIT = 1 << 20
 
-
-class Event(NamedTuple):
-    """One event with data. ``name`` is empty for the usual unnamed one; several data lines are joined by LF."""
-
-    name: bytes
-    data: bytes
+Event = tuple[bytes, bytes]
+"""The name of an event, empty for the usual unnamed one, and its data; several data lines are joined by LF."""
 
 
 class Decoder:
@@ -29,11 +23,22 @@ class Decoder:
         self._name = b""
         self._data: list[bytes] = []
         self._data_size = 0
+        self._idle = True  # between two events, nothing held
         self._after_cr = False  # the last line ended in CR at a cut: an LF that follows belongs to it
-        self._started = False
+        self._started = False  # a BOM may still come
 
     def receive_data(self, data: bytes) -> list[Event]:
         """The events completed by these bytes."""
+        if self._idle and data.startswith(b"data: ") and data.endswith(b"\n\n") and b"\r" not in data:
+            blocks = data[6:-2].split(b"\n\ndata: ")
+            if len(data) <= self._limit and data.count(b"\n") == 2 * len(blocks):
+                self._started = True
+                return [(b"", block) for block in blocks]  # nearly every read of nearly every stream is like this
+        events = self._lines(data)
+        self._idle = not (self._pieces or self._data or self._name or self._after_cr or self.overflow)
+        return events
+
+    def _lines(self, data: bytes) -> list[Event]:
         if self.overflow:
             return []
         if self._after_cr:
@@ -60,7 +65,7 @@ class Decoder:
                     return events
             else:
                 if self._data:
-                    events.append(Event(self._name, b"\n".join(self._data)))
+                    events.append((self._name, b"\n".join(self._data)))
                     self._data.clear()
                     self._data_size = 0
                 self._name = b""
@@ -73,7 +78,7 @@ class Decoder:
         if self._pieces and not self.overflow:
             self._line(b"".join(self._pieces))
             self._pieces.clear()
-        return Event(self._name, b"\n".join(self._data)) if self._data else None
+        return (self._name, b"\n".join(self._data)) if self._data else None
 
     def _hold(self, data: bytes) -> None:
         self._pending += len(data)

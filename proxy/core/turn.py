@@ -49,20 +49,21 @@ class Turn:
         self._rendering = rendering
         self._upstream: Upstream | None = None
         self._exchange: Exchange
-        self._past: list[Reader] = []
-        self._round: _Round | None = None
+        self._readers: list[Reader] = []
+        self._reader: Reader
+        self._round: _Round
         self._max_rounds = max_rounds
         self._tried: set[type[ProxyError]] = set()
 
     @property
     def round_over(self) -> bool:
         """The answer is settled; reading on would bring nothing."""
-        return self._round is not None and self._round.over
+        return self._round.over
 
     @property
     def upstream_ended(self) -> bool:
         """The upstream itself has ended its answer; otherwise it is still at it, for nobody."""
-        return bool(self._past) and self._reader.ended
+        return self._reader.ended
 
     @property
     def chunks(self) -> int:
@@ -72,21 +73,21 @@ class Turn:
     @property
     def events(self) -> int:
         """Events read from upstreams so far."""
-        return sum(reader.events for reader in self._past)
+        return sum(reader.events for reader in self._readers)
 
     @property
     def progress(self) -> int:
         """Grows with everything upstreams send that carries the answer on."""
-        return sum(reader.progress for reader in self._past)
+        return sum(reader.progress for reader in self._readers)
 
     @property
     def invalid_events(self) -> int:
-        return sum(reader.invalid for reader in self._past)
+        return sum(reader.invalid for reader in self._readers)
 
     @property
     def usage(self) -> Usage:
         """Tokens of all rounds so far."""
-        return sum((reader.usage() for reader in self._past), Usage(0, 0))
+        return sum((reader.usage() for reader in self._readers), Usage(0, 0))
 
     def begin(self, upstream: Upstream) -> Outgoing:
         """The request to send to ``upstream``. Not once the turn is committed."""
@@ -95,7 +96,7 @@ class Turn:
 
     def receive_data(self, data: bytes) -> bytes:
         """What goes to the caller now that the upstream has sent ``data``; often nothing."""
-        if not self.round_over:
+        if not self._round.over:
             self._reader.receive_data(data)
         return self._take()
 
@@ -107,14 +108,14 @@ class Turn:
 
     def refused(self, error: ProxyError) -> Outgoing | None:
         """The upstream refused the request: another one to send instead, if one could do better."""
-        self._past.pop()  # nothing was generated, so nothing is counted
+        self._readers.pop()  # nothing was generated, so nothing is counted
         return self._again(error)
 
     def fail(self, error: ProxyError, *, opened: bool) -> bytes:
         """Ends the answer with an error: what is still due to the caller, and behind it the error if something
         went out before or the caller's response is ``opened``. Without either nothing has to be said here: the
         error can become the response itself."""
-        if self._past and not self.round_over:
+        if self._readers and not self._round.over:
             self._reader.receive_error(error)
         out = self._take()
         if self.committed or opened:
@@ -122,20 +123,16 @@ class Turn:
             out += self._take()
         return out
 
-    @property
-    def _reader(self) -> Reader:
-        return self._past[-1]
-
     def _open_round(self, correction: InvalidAnswer | None = None, room: float | None = None) -> Outgoing:
         assert self._upstream is not None, "begin() comes first"
         self._exchange = self._upstream.exchange(self.call, Round(self.rounds, correction, room))
         self.rounds += 1
         self._round = _Round(self, self._rendering, correction)
-        self._past.append(self._exchange.reader(self._round))
+        self._reader = self._exchange.reader(self._round)
+        self._readers.append(self._reader)
         return self._exchange.outgoing
 
     def _end_round(self) -> RoundEnd:
-        assert self._round is not None, "begin() comes first"
         out, error = self._take(), self._round.error
         if error is None:
             return RoundEnd(out)

@@ -110,7 +110,7 @@ class ChatStream:
             self._flush()
         if not self._out:
             return b""
-        out = b"".join(self._out)
+        out = self._out[0] if len(self._out) == 1 else b"".join(self._out)
         self._out.clear()
         return out
 
@@ -124,13 +124,17 @@ class ChatStream:
     def _flush(self) -> None:
         if not self._texts:
             return
-        text = "".join(self._texts)
+        text = self._texts[0] if len(self._texts) == 1 else "".join(self._texts)
         self._texts.clear()
         if not text:
             return
-        self._begin()
+        if not self._begun or self._bare_call:
+            self._begin()
+        if len(text) <= PIECE_CHARS:
+            self._chunk(b'{"content":' + _json(text) + b"}")
+            return
         for at in range(0, len(text), PIECE_CHARS):
-            self._chunk(b'{"content":%b}' % _json(text[at : at + PIECE_CHARS]))
+            self._chunk(b'{"content":' + _json(text[at : at + PIECE_CHARS]) + b"}")
 
     def _chunk(self, delta: bytes) -> None:
         self._out.append(self._delta + delta + self._tail)

@@ -141,11 +141,24 @@ class StackSpotReader:
     def receive_data(self, data: bytes) -> None:
         if self.ended:
             return
-        for event in self._decoder.receive_data(data):
-            self._event(event)
+        texts = self._texts
+        for name, payload in self._decoder.receive_data(data):
+            self.events += 1
+            message = _json(payload)
+            if (
+                type(message) is dict
+                and len(message) == 1
+                and type(delta := message.get("message")) is str
+                and not name
+            ):
+                texts.append(delta)  # a bare delta: nearly every event
+                self._reason_last = False
+                continue
+            self._event(name, payload.strip(), message)
             if self.ended:
                 return
-        self._flush()
+        if texts:
+            self._flush()
         if self._decoder.overflow:
             self._fail(UpstreamBroken("StackSpot sent a line that is too long for an event"))
 
@@ -153,8 +166,9 @@ class StackSpotReader:
         if self.ended:
             return
         last = self._decoder.receive_eof()
-        if last is not None and _json(last.data) is not None:  # whole but for its blank line
-            self._event(last)
+        if last is not None and (message := _json(last[1])) is not None:  # whole but for its blank line
+            self.events += 1
+            self._event(*last, message)
             last = None
             if self.ended:
                 return
@@ -181,14 +195,10 @@ class StackSpotReader:
             estimated=prompt is None or completion is None,
         )
 
-    def _event(self, event: sse.Event) -> None:
-        self.events += 1
-        data = event.data.strip()
+    def _event(self, name: bytes, data: bytes, message: object) -> None:
         if data == b"[DONE]":
             self._finish("stop")
-            return
-        message = _json(data)
-        if event.name == b"error":
+        elif name == b"error":
             self._fail(in_stream_error(message if isinstance(message, dict) else {}))
         elif isinstance(message, dict):
             self._message(message)
