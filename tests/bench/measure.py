@@ -7,6 +7,7 @@ import msgspec
 from tests.bench.field import BASELINE, DIRECT, PROXY, Field
 from tests.bench.jobs import Burst, Check, Job, Paced, Run, Singles
 from tests.bench.processes import BenchError, load
+from tests.bench.rendering import rendering_ms
 from tests.bench.wire import TOKEN_EVERY_S, Target, burst, paced
 
 OPENING_S = 0.5  # of a paced run, before the measured time and behind it,
@@ -23,6 +24,7 @@ class Plan(msgspec.Struct, frozen=True):
     burst_tokens: int = 256
     singles: int = 200
     single_tokens: int = 8
+    renderings: int = 50
 
     @property
     def paced(self) -> str:
@@ -48,6 +50,7 @@ class Runs(msgspec.Struct):
     paced: dict[str, list[Run]]
     burst: dict[str, list[Run]]
     singles: list[Run]
+    rendering_ms: list[float]
 
     @property
     def problems(self) -> list[str]:
@@ -98,4 +101,5 @@ def measure(field: Field, plan: Plan, tell: Callable[[str], None]) -> Runs:
         paced=in_turns("paced", plan.paced, (BASELINE, PROXY), paced_run),
         burst=in_turns("burst", plan.burst, (DIRECT, BASELINE, PROXY), burst_run),
         singles=singles,
+        rendering_ms=rendering_ms(plan.renderings),
     )

@@ -67,6 +67,8 @@ class Report(msgspec.Struct):
     burst_ratio: Figure
     ceiling_chunks_per_s: Figure
     first_token: dict[str, FirstTokenFigures]
+    rendering_ms: Figure
+    """Of a prompt of 230 KB with 36 tools."""
     others_cores: Figure
     """Cores' worth of work that the machine did for others meanwhile, as far as its clock ticks saw it."""
     disturbed: str | None
@@ -86,6 +88,7 @@ class Report(msgspec.Struct):
             burst_ratio=_ratio(runs.burst),
             ceiling_chunks_per_s=ceiling,
             first_token={name: _first_token(name, runs.singles) for name in (DIRECT, BASELINE, PROXY)},
+            rendering_ms=Figure.of(runs.rendering_ms),
             others_cores=Figure.of(max(run.others, 0) / run.seconds for run in timed),
             disturbed=disturbed,
             problems=runs.problems,
@@ -128,6 +131,8 @@ class Report(msgspec.Struct):
                 _row("  p99, ms", *(first[name].p99_ms.text(2) for name in names)),
                 _row("  added to the direct p50, ms", *(first[name].added_p50_ms.text(2) for name in names)),
                 _row("  added to the direct p99, ms", *(first[name].added_p99_ms.text(2) for name in names)),
+                "",
+                _row("rendering 230 KB with 36 tools, ms", "", self.rendering_ms.text(2)),
                 "",
                 f"Cores' worth of other work on the machine meanwhile: {self.others_cores.text(2)}",
                 *([f"Measured although {self.disturbed}"] if self.disturbed else []),
