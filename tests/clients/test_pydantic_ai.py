@@ -180,3 +180,33 @@ async def test_failure_in_mid_stream(agent: Agent[None, str], stand_in: StandIn,
     with pytest.raises(ModelAPIError):
         await listen()
     assert said == "One two "
+
+
+async def test_a_bad_argument_is_tried_again(model: OpenAIChatModel, stand_in: StandIn, correlation_id: str) -> None:
+    """A call whose arguments do not fit the tool goes back to the model, which then makes it right."""
+    asked: list[int] = []
+
+    def double(number: int) -> int:
+        """Twice a number."""
+        asked.append(number)
+        return 2 * number
+
+    call = "FUNCTION_CALL_START\ndouble\narguments: %s\nFUNCTION_CALL_END"
+    answers = [call % '{"number": "many"}', call % '{"number": 21}', "It is 42."]
+    stand_in.script(correlation_id, *({"text": text, "interval_s": 0} for text in answers))
+    result = await Agent(model, tools=[double]).run("Twice 21?")
+    assert (result.output, asked) == ("It is 42.", [21])
+    assert len(stand_in.requests(correlation_id)) == 3
+
+
+async def test_structured_output_streamed(model: OpenAIChatModel, stand_in: StandIn, correlation_id: str) -> None:
+    """An output type in a stream, its call in a code fence and behind words that nobody asked for."""
+
+    class Report(BaseModel):
+        cidade: str
+        graus: int
+
+    call = 'FUNCTION_CALL_START\nfinal_result\narguments: {"cidade": "São Paulo", "graus": 25,}\nFUNCTION_CALL_END'
+    stand_in.script(correlation_id, {"text": f"Here:\n```\n{call}\n```", "delta_chars": 5, "interval_s": 0})
+    async with Agent(model, output_type=Report).run_stream(QUESTION) as result:
+        assert await result.get_output() == Report(cidade="São Paulo", graus=25)
