@@ -40,23 +40,23 @@ def create_app(
     watchdog = Watchdog(config.timeouts, keepalive=config.keepalive_s, commit_after=config.commit_after)
     metrics.streams.set_function(lambda: len(watchdog))
 
-    inference = {route: caller for caller in callers for route in caller.routes}
+    callers_of = {route: caller for caller in callers for route in caller.routes}
     app = web.Application(
         client_max_size=int(config.limits.max_body_mb * 2**20),
         middlewares=[
-            middleware.account(inference, metrics),
-            middleware.refuse(inference),
+            middleware.account(callers_of, metrics),
+            middleware.refuse(callers_of),
             middleware.authorize(config),
-            middleware.admit(inference, state),
-            middleware.correlate(inference, config, metrics),
+            middleware.admit(callers_of, state),
+            middleware.correlate(callers_of, config, metrics),
         ],
     )
     app[STATE] = state
     app[WATCHDOG] = watchdog
     app.on_response_prepare.append(middleware.label_responses(config))
     for caller in callers:
-        handler = Inference(caller, config, router, Dispatcher(transport), watchdog, metrics)
-        app.add_routes([web.post(route, handler) for route in caller.routes])
+        inference = Inference(caller, config, router, Dispatcher(transport), watchdog, metrics)
+        app.add_routes([web.post(route, inference.handle) for route in caller.routes])
     app.add_routes(Ops(router, metrics, state).routes())
 
     async def lifetime(_: web.Application) -> AsyncIterator[None]:

@@ -49,7 +49,7 @@ class Inference:
         self._watchdog = watchdog
         self._metrics = metrics
 
-    async def __call__(self, request: web.Request) -> web.StreamResponse:
+    async def handle(self, request: web.Request) -> web.StreamResponse:
         record = request[RECORD]
         body = await read_body(request, self._config.timeouts.request_body)
         ready = time.monotonic()
