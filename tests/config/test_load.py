@@ -120,6 +120,7 @@ WRONG = {
     "a text for a number": (STACKSPOT + "proxy: {keepalive_s: soon}\n", "given.yaml:4: proxy.keepalive_s: a number is expected here, not 'soon'"),
     "a negative time": (STACKSPOT + "proxy: {keepalive_s: -1}\n", "-1 is too small"),
     "a text for a flag": (STACKSPOT + "proxy: {strict_params: maybe}\n", "true or false is expected here, not 'maybe'"),
+    "a header's name": (STACKSPOT + "proxy: {correlation: {header: 'a b'}}\n", "a header's name is expected here, not 'a b'"),
     "a list for a mapping": (STACKSPOT + "proxy: []\n", "given.yaml:4: proxy: a mapping is expected here"),
     "a mapping for a list": ("model_list: {}\n", "given.yaml:1: model_list: a list is expected here"),
     "no name": ("model_list:\n  - litellm_params: {model: stackspot/x}\n", "given.yaml:2: model_list[0]: model_name is missing"),
