@@ -14,7 +14,7 @@ COMPILE := -m piptools compile --quiet --generate-hashes --allow-unsafe --strip-
 
 .PHONY: help run test lint format bench lock clean
 help:
-	@sed -n 's/^# //p' Makefile
+	@sed -n '1,/^$$/s/^# //p' Makefile
 
 run: $(VENV)/.run
 	@LOG_FORMAT=$${LOG_FORMAT:-console} $(BIN)/python -m proxy serve --demo

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -28,7 +29,7 @@ _TRY_IT = """\
   The proxy listens on {url}
 
   curl -N {url}/v1/chat/completions \\
-    -H 'content-type: application/json' -H '{header}: demo-1' \\
+    -H 'content-type: application/json' -H '{header}: demo-1' \\{key}
     -d '{{"model": "{model}", "stream": true, "messages": [{{"role": "user", "content": "Hello!"}}]}}'
 """
 
@@ -44,11 +45,20 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _run(_simulator(options))
         return _run(_serve(options))
     except (ConfigError, simulator.ReplayError) as error:
-        print(f"stackspot-proxy: {error}", file=sys.stderr)
-        return 1
+        return _give_up(str(error))
     except OSError as error:
-        print(f"stackspot-proxy: {error}", file=sys.stderr)
-        return 1
+        hint = "; choose another port with --port or PROXY_PORT" if error.errno == errno.EADDRINUSE else ""
+        return _give_up(f"{error}{hint}")
+
+
+def _give_up(reason: str) -> int:
+    """A start that failed: for people, unless JSON was asked for."""
+    if os.environ.get("LOG_FORMAT") == "json":
+        logs.configure("INFO", "json")
+        structlog.get_logger().error("start.failed", reason=reason)
+    else:
+        print(f"stackspot-proxy: {reason}", file=sys.stderr)
+    return 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -84,7 +94,7 @@ def _run(command: Coroutine[None, None, None]) -> int:
 
 
 async def _serve(options: argparse.Namespace) -> None:
-    environment = Environment(os.environ, dotenv.dotenv_values(".env"))
+    environment = Environment(os.environ, dotenv.dotenv_values(".env", interpolate=False))
     file = options.config or (Path(named) if (named := environment("PROXY_CONFIG")) else None)
     config = load(file, environment, host=options.host, port=options.port, demo=options.demo)
     logs.configure(config.log_level, config.log_format)
@@ -98,7 +108,8 @@ async def _serve(options: argparse.Namespace) -> None:
             structlog.get_logger().info("server.listening", url=url)
             if logs.for_people(config.log_format):
                 model, header = config.models[0].name, config.correlation.header
-                print(_TRY_IT.format(url=url, header=header, model=model), flush=True)
+                key = '\n    -H "authorization: Bearer $PROXY_API_KEY" \\' if config.master_key else ""
+                print(_TRY_IT.format(url=url, header=header, model=model, key=key), flush=True)
 
         await serve(create_app(config), config.host, config.port, drain=config.drain_timeout, on_ready=on_ready)
 
@@ -107,6 +118,9 @@ def _tell(config: Config) -> None:
     log = structlog.get_logger()
     for warning in config.warnings:
         log.warning("config.warning", warning=warning)
+    for model in config.models:
+        if model.ssl_verify is False:
+            log.warning("tls.verification_disabled", model=model.name, api_base=model.api_base)
     log.info("config.loaded", source=config.source, models=[model.name for model in config.models], demo=config.demo)
 
 

@@ -12,7 +12,8 @@ ProxyError
 │   ├── BodyTooLarge            413
 │   ├── BodyTooSlow             408
 │   ├── WriteStall              the caller does not read its answer
-│   └── ContextTooLong          400, found out by the upstream
+│   ├── ContextTooLong          400, found out by the upstream
+│   └── PassedOn                400, 413 or 422 of a provider, in its own words
 ├── ServiceError                the proxy itself
 │   ├── Internal                500
 │   ├── TooManyStreams          429
@@ -39,6 +40,7 @@ A class says what kind of failure it is (status, codes, whether another try coul
 what happened, in words meant for the caller. Nothing here knows a wire format.
 """
 
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 Source = Literal["caller", "proxy", "upstream"]
@@ -53,14 +55,16 @@ class ProxyError(Exception):
 
     source: ClassVar[Source] = "proxy"
     status: int = 500
-    type: ClassVar[str] = "server_error"
-    code: ClassVar[str | None] = "internal_error"
+    type: str = "server_error"
+    code: str | None = "internal_error"
     end_reason: ClassVar[str] = "internal_error"
     hopeless: ClassVar[bool] = False
 
     def __init__(self, message: str, *, param: str | None = None, retry_after: int | None = None) -> None:
         super().__init__(message)
         self.message = message
+        self.reason = message
+        """What may be logged of it: nothing that a caller or a model wrote."""
         self.param = param
         self.retry_after = retry_after
 
@@ -69,7 +73,7 @@ class CallerError(ProxyError):
     source = "caller"
     status = 400
     type = "invalid_request_error"
-    code: ClassVar[str | None] = None
+    code: str | None = None
     end_reason = "rejected"
     hopeless = True
 
@@ -105,6 +109,10 @@ class WrongMethod(CallerError):
     status = 405
     code = "method_not_allowed"
 
+    def __init__(self, message: str, allowed: Sequence[str]) -> None:
+        super().__init__(message)
+        self.allowed = allowed
+
 
 class BodyTooLarge(CallerError):
     status = 413
@@ -135,6 +143,18 @@ class ContextTooLong(CallerError):
         self.room = room
 
 
+class PassedOn(CallerError):
+    """What a provider says of the request itself, in its own words and with its own status."""
+
+    end_reason = "upstream_error"
+
+    def __init__(self, message: str, *, status: int, type: str | None, code: str | None, param: str | None) -> None:
+        super().__init__(message, param=param)
+        self.status = status
+        self.type = type or "invalid_request_error"
+        self.code = code
+
+
 class ServiceError(ProxyError):
     pass
 
@@ -145,6 +165,7 @@ class Internal(ServiceError):
 
 class TooManyStreams(ServiceError):
     status = 429
+    end_reason = "rejected"
     type = "rate_limit_error"
     code = "rate_limit_exceeded"
 
@@ -248,14 +269,16 @@ class TotalTimeout(UpstreamError):
 
 class InvalidAnswer(UpstreamError):
     """An answer that the model may put right when it is shown ``written``, what it wrote, and ``fault``, what is
-    wrong with it. Nothing written is nothing to show: then there is no use in asking again."""
+    wrong with it. Nothing written is nothing to show: then there is no use in asking again. ``fault`` may quote
+    the answer: callers are told, logs are not."""
 
     code = "invalid_answer"
     end_reason = "invalid_answer"
     hopeless = True
 
     def __init__(self, message: str, *, written: str = "", fault: str = "") -> None:
-        super().__init__(message)
+        super().__init__(f"{message}: {fault}" if fault else message)
+        self.reason = message
         self.written = written
         self.fault = fault
 

@@ -67,7 +67,7 @@ class SectionReader:
         section = defaults
         for key, value in keys.items():
             is_flag = isinstance(getattr(defaults, key), bool)
-            section = self._with(section, key, value, Node.flag if is_flag else Node.number)
+            section = self._with(section, key, value, Node.flag if is_flag else _positive)
         return section
 
     def _with(self, section: Settings, key: str, node: Node | None, read: Callable[[Node], Any]) -> Settings:
@@ -83,6 +83,10 @@ def _header(node: Node) -> str | None:
     if name is not None and not _HEADER.fullmatch(name):
         raise node.error(f"a header's name is expected here, not {name!r}")
     return name
+
+
+def _positive(node: Node) -> float | None:
+    return node.number(at_least=0.001)
 
 
 def _texts(node: Node) -> tuple[str, ...]:

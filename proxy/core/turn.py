@@ -1,8 +1,9 @@
 """One caller's request over the upstream rounds that it takes."""
 
 from dataclasses import dataclass
+from typing import cast
 
-from proxy.core.answer import Finish, Rendering, Usage
+from proxy.core.answer import Finish, Rendering, Usage, Verbatim
 from proxy.core.call import Call
 from proxy.core.dialect import Exchange, Outgoing, Reader, Round, Upstream
 from proxy.errors import ContextTooLong, InvalidAnswer, ProxyError, ToolCallUnreadable
@@ -76,6 +77,11 @@ class Turn:
         return sum(reader.events for reader in self._readers)
 
     @property
+    def round_events(self) -> int:
+        """Those of the round under way."""
+        return self._reader.events
+
+    @property
     def progress(self) -> int:
         """Grows with everything upstreams send that carries the answer on."""
         return sum(reader.progress for reader in self._readers)
@@ -86,8 +92,8 @@ class Turn:
 
     @property
     def usage(self) -> Usage:
-        """Tokens of all rounds so far."""
-        return sum((reader.usage() for reader in self._readers), Usage(0, 0))
+        """Tokens of all rounds so far that were answered at all."""
+        return sum((reader.usage() for reader in self._readers if reader.events), Usage(0, 0))
 
     def begin(self, upstream: Upstream) -> Outgoing:
         """The request to send to ``upstream``. Not once the turn is committed."""
@@ -186,9 +192,15 @@ class _Round:
         self._turn.calls[-1].size += len(piece)
         self._rendering.arguments(piece)
 
+    def frames(self, data: bytes, count: int) -> None:
+        cast(Verbatim, self._rendering).frames(data, count)
+
+    def body(self, data: bytes) -> None:
+        cast(Verbatim, self._rendering).body(data)
+
     def finish(self, end: Finish) -> None:
         if self._repair is not None and not self._calls:
-            self.fail(ToolCallUnreadable(self._repair.message))
+            self.fail(ToolCallUnreadable(self._repair.reason, fault=self._repair.fault))
             return
         self.over = True
         self._turn.finish = Finish(end.reason, self._turn.usage, end.model)

@@ -44,7 +44,7 @@ def create_app(
     app = web.Application(
         client_max_size=int(config.limits.max_body_mb * 2**20),
         middlewares=[
-            middleware.account(callers_of, metrics),
+            middleware.account(callers_of, config, metrics),
             middleware.refuse(callers_of),
             middleware.authorize(config),
             middleware.admit(callers_of, state),

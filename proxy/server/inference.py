@@ -150,7 +150,7 @@ class Inference:
         end = await pump(reply, turn, write)
         if end.out:
             await write(end.out)
-        log.info("sse.closed", upstream=label, events=turn.events, duration_ms=_ms(time.monotonic() - opened))
+        log.info("sse.closed", upstream=label, events=turn.round_events, duration_ms=_ms(time.monotonic() - opened))
         if turn.upstream_ended:
             await settle(reply)
         return end

@@ -38,8 +38,9 @@ OPEN_ROUTES = frozenset({"/health", "/healthz", "/health/liveliness", "/ready", 
 CALLER_LEFT = 499
 
 
-def account(inference: Mapping[str, Caller], metrics: Metrics) -> Middleware:
+def account(inference: Mapping[str, Caller], config: Config, metrics: Metrics) -> Middleware:
     """Outermost: keeps a ``Record``, and turns it into one log line and the metrics at the end."""
+    header = config.correlation.header
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -48,6 +49,9 @@ def account(inference: Mapping[str, Caller], metrics: Metrics) -> Middleware:
         request[RECORD] = record
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=record.id)
+        if correlation.VALID.fullmatch(sent := request.headers.get(header, "")):
+            record.correlation_id = sent
+            structlog.contextvars.bind_contextvars(correlation_id=sent)
         status = CALLER_LEFT
         try:
             response = await handler(request)
@@ -87,7 +91,10 @@ def refuse(inference: Mapping[str, Caller]) -> Middleware:
             error = Internal("the proxy failed; its log says why")
         request[RECORD].error = error
         refusal = inference.get(request.path, elsewhere).refuse(error)
-        response = web.Response(status=refusal.status, headers=refusal.headers, body=refusal.body)
+        headers = dict(refusal.headers)
+        if isinstance(error, WrongMethod):
+            headers["allow"] = ", ".join(error.allowed)
+        response = web.Response(status=refusal.status, headers=headers, body=refusal.body)
         if isinstance(error, Draining | BodyTooLarge):
             response.force_close()
         return response
@@ -97,8 +104,8 @@ def refuse(inference: Mapping[str, Caller]) -> Middleware:
 
 def _of_aiohttp(request: web.Request, problem: web.HTTPException) -> ProxyError:
     if isinstance(problem, web.HTTPMethodNotAllowed):
-        allowed = ", ".join(sorted(problem.allowed_methods))
-        return WrongMethod(f"{request.path} takes {allowed}, not {request.method}")
+        allowed = sorted(problem.allowed_methods)
+        return WrongMethod(f"{request.path} takes {', '.join(allowed)}, not {request.method}", allowed)
     if problem.status == 404:
         return UnknownRoute(f"there is no {request.method} {request.path} here")
     return InvalidRequest(problem.text or problem.reason)
@@ -140,8 +147,6 @@ def correlate(inference: Mapping[str, Caller], config: Config, metrics: Metrics)
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path not in inference or request.method != "POST":
-            sent = request.headers.get(rule.header, "")
-            request[RECORD].correlation_id = sent if correlation.VALID.fullmatch(sent) else None
             return await handler(request)
         body = None
         if correlation.FROM_BODY in rule.also_accept and rule.header not in request.headers:

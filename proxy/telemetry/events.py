@@ -18,7 +18,11 @@ def request_ended(record: Record, status: int, metrics: Metrics) -> None:
     if error is not None:
         failed(record, error, metrics)
     line: dict[str, object] = {"model": record.model, "upstream": record.upstream, "status": status}
-    line |= {"end_reason": record.end_reason, "duration_ms": _ms(now - record.started)}
+    line |= {
+        "code": error.code if error is not None else None,
+        "end_reason": record.end_reason,
+        "duration_ms": _ms(now - record.started),
+    }
     if turn is not None:
         first_token = record.first_write - record.started if record.first_write is not None else None
         metrics.answer(
@@ -54,10 +58,10 @@ def request_ended(record: Record, status: int, metrics: Metrics) -> None:
 def failed(record: Record, error: ProxyError, metrics: Metrics) -> None:
     """One line that says what went wrong, and with whom."""
     if error.source == "upstream":
-        log.error("upstream.failed", upstream=record.upstream, code=error.code, reason=error.message)
+        log.error("upstream.failed", upstream=record.upstream, code=error.code, reason=error.reason)
         metrics.upstream_error(record.provider, error)
     elif record.turn is None:
-        log.warning("request.rejected", status=error.status, code=error.code, reason=error.message)
+        log.warning("request.rejected", status=error.status, code=error.code, reason=error.reason)
 
 
 class LoginEvents:

@@ -12,13 +12,13 @@ TWO_CUTS_UP_TO = 300
 RANDOM_CUTS = 20
 
 
-def cuts(data: Cuttable) -> Iterator[list[Cuttable]]:
-    """Unit by unit, every single cut, every pair of cuts for short inputs, and some random ones."""
+def cuts(data: Cuttable, *, pairs: bool) -> Iterator[list[Cuttable]]:
+    """Unit by unit, every single cut, every pair of cuts for short inputs if wanted, and some random ones."""
     size = len(data)
     yield [data[at : at + 1] for at in range(size)]
     for at in range(1, size):
         yield [data[:at], data[at:]]
-    if size <= TWO_CUTS_UP_TO:
+    if pairs and size <= TWO_CUTS_UP_TO:
         for first, second in combinations(range(1, size), 2):
             yield [data[:first], data[first:second], data[second:]]
     dice = random.Random(size)
@@ -27,9 +27,9 @@ def cuts(data: Cuttable) -> Iterator[list[Cuttable]]:
         yield [data[a:b] for a, b in zip([0, *places], [*places, size], strict=True)]
 
 
-def same_however_cut(data: Cuttable, read: Callable[[Sequence[Cuttable]], Result]) -> Result:
+def same_however_cut(data: Cuttable, read: Callable[[Sequence[Cuttable]], Result], *, pairs: bool = True) -> Result:
     """What ``read`` makes of the whole, after asserting that it makes the same of every cut."""
     whole = read([data])
-    for pieces in cuts(data):
+    for pieces in cuts(data, pairs=pairs):
         assert whole == read(pieces), f"cut as {pieces!r}"
     return whole

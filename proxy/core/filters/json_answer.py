@@ -42,9 +42,7 @@ class JsonAnswer:
         text = (fenced[1] if fenced else written).strip()
         cut_short = end.reason in ("length", "content_filter")  # the reason says that it is not whole
         if not cut_short and (fault := _fault(text, self._wanted.schema)):
-            self._sink.fail(
-                FormatNotMet(f"the answer is not the JSON asked for: {fault}", written=written, fault=fault)
-            )
+            self._sink.fail(FormatNotMet("the answer is not the JSON asked for", written=written, fault=fault))
             return
         if text:
             self._sink.text(text)

@@ -216,7 +216,7 @@ class Markers:
         name, fault = self._block.name, self._block.fault
         written, end, _ = "".join(self._wreck).partition(self._pair.end)
         return ToolCallUnreadable(
-            f"the model wrote a call of {name!r} that cannot be read: {fault}",
+            f"the model wrote a call of {name!r} that cannot be read",
             written="" if self._announced else written + end,
             fault=fault,
         )

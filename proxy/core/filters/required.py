@@ -37,9 +37,9 @@ class RequiredCall:
         if self._met or end.reason in ("length", "content_filter"):
             self._sink.finish(end)
         else:
-            wanted = " or ".join(self._names)
-            message = f"the model was to call {wanted} and did not"
-            self._sink.fail(ToolChoiceNotMet(message, written=self._said or "(nothing)", fault=f"no call of {wanted}"))
+            fault = f"no call of {' or '.join(self._names)}"
+            message = "the model was to call a tool and did not"
+            self._sink.fail(ToolChoiceNotMet(message, written=self._said or "(nothing)", fault=fault))
 
     def fail(self, error: ProxyError) -> None:
         self._sink.fail(error)
