@@ -10,10 +10,10 @@ from proxy.config.document import Node, as_flag
 from proxy.config.environment import Environment
 from proxy.config.models import ModelReader
 from proxy.config.notes import Notes
+from proxy.config.providers import PROVIDERS
 from proxy.config.sections import SectionReader
-from proxy.config.settings import Config, ConfigError
+from proxy.config.settings import Config, ConfigError, Model
 
-PROVIDERS = ("stackspot",)
 DEFAULT_FILE = Path("config.yaml")
 DEFAULT_MODELS = """\
 model_list:
@@ -29,7 +29,7 @@ model_list:
 """
 """What is served when there is no file."""
 
-_TOP = ("model_list", "router_settings", "general_settings", "litellm_settings", "proxy")
+_TOP = ("model_list", "aliases", "router_settings", "general_settings", "litellm_settings", "proxy")
 
 
 def load(
@@ -60,8 +60,9 @@ def load(
     config = sections.proxy(config, top.get("proxy"))
     config = sections.general(config, top.get("general_settings"))
     config = sections.router(config, top.get("router_settings"))
-    config = replace(config, models=models.read(root.file, top.get("model_list")))
-    config = _from_environment(config, notes)
+    endpoint = _endpoint_of_the_environment(notes)
+    found = models.read(root.file, top.get("model_list"), top.get("aliases"), (endpoint,) if endpoint else ())
+    config = _from_environment(replace(config, models=found), notes)
     for key, value in (("host", host), ("port", port)):
         if value is not None:
             config = replace(config, **{key: value})  # type: ignore[arg-type]  # two fields, two types
@@ -79,6 +80,31 @@ def _custom_providers(node: Node, notes: Notes) -> set[str]:
         for item in value.items()
     )
     return {name for provider in providers if provider is not None and (name := provider.text()) is not None}
+
+
+def _endpoint_of_the_environment(notes: Notes) -> Model | None:
+    """The one OpenAI-compatible endpoint that the ``LLM_`` variables describe, when they are switched on."""
+
+    def flag(name: str, default: bool) -> bool:
+        text = notes.variable(name, name)
+        return default if text is None else _flag(name)(text)
+
+    if not flag("LLM_ENABLED", default=False):
+        return None
+    values = {name: notes.variable(name, name) for name in ("LLM_MODEL", "LLM_API_ENDPOINT", "LLM_API_KEY")}
+    missing = [name for name, value in values.items() if value is None]
+    if missing:
+        raise ConfigError(f"LLM_ENABLED is set, but not {', '.join(missing)}")
+    model, base = str(values["LLM_MODEL"]), str(values["LLM_API_ENDPOINT"])
+    return Model(
+        name=model,
+        provider="openai",
+        target=model,
+        api_base=_url("LLM_API_ENDPOINT")(base),
+        api_key=values["LLM_API_KEY"],
+        ssl_verify=flag("LLM_VERIFY_SSL", default=True),
+        collect=flag("LLM_STREAM", default=True),
+    )
 
 
 def _from_environment(config: Config, notes: Notes) -> Config:

@@ -1,10 +1,14 @@
 """``model_list``: the models of a file, their providers and credentials."""
 
-from collections.abc import Collection, Mapping
+import ssl
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import TypedDict
 
 from proxy.config import litellm_keys
 from proxy.config.document import Node
 from proxy.config.notes import Notes
+from proxy.config.providers import OPENAI_COMPATIBLE, STACKSPOT
 from proxy.config.settings import ConfigError, Model
 
 CREDENTIALS = {
@@ -17,13 +21,21 @@ CREDENTIALS = {
 """Parameters that default to an environment variable."""
 
 _ENTRY = ("model_name", "aliases", "litellm_params")
-_PARAMS = ("model", "custom_llm_provider", "end_marker", "conversation", *CREDENTIALS)
+_PARAMS = ("model", "custom_llm_provider", "api_base", "ssl_verify", "end_marker", "conversation", *CREDENTIALS)
 _SECRETS = ("client_secret", "api_key")
 _SET_THESE = (
     "Set CLIENT_ID, CLIENT_SECRET, REALM and GENAI_AGENT_ID (in the environment or in .env) for StackSpot, or "
     "STACKSPOT_API_KEY in place of the first three; or start with --demo to try the built-in simulator without "
     "credentials."
 )
+
+
+class Credentials(TypedDict, total=False):
+    agent_id: str | None
+    realm: str | None
+    client_id: str | None
+    client_secret: str | None
+    api_key: str | None
 
 
 class ModelReader:
@@ -40,16 +52,32 @@ class ModelReader:
         self._strict = strict
         self._demo = demo
 
-    def read(self, file: str, model_list: Node | None) -> tuple[Model, ...]:
+    def read(
+        self, file: str, model_list: Node | None, aliases: Node | None, more: Sequence[Model]
+    ) -> tuple[Model, ...]:
+        """The models of ``model_list``, of ``aliases`` as in a models.json, and ``more`` from elsewhere."""
         entries = [self._model(entry) for entry in model_list.items()] if model_list else []
-        models = tuple(model for model in entries if model is not None)
-        if model_list is None or not models:
+        entries += [self._alias(name, node) for name, node in aliases.entries()] if aliases else []
+        models = (*(model for model in entries if model is not None), *more)
+        if not models:
             missing = "none of the configured models has its credentials" if entries else "no model is configured"
             raise ConfigError(f"{file}: {missing}. {_SET_THESE}")
         names = [name for model in models for name in (model.name, *model.aliases)]
         if twice := next((name for name in names if names.count(name) > 1), None):
-            raise ConfigError(f"{model_list.where}: model_list: the name {twice!r} is given to more than one model")
+            where = model_list.where if model_list else file
+            raise ConfigError(f"{where}: model_list: the name {twice!r} is given to more than one model")
         return models
+
+    def _alias(self, name: str, node: Node) -> Model | None:
+        """An entry of a models.json: ``name: {provider, model}``."""
+        keys = node.fields(("provider", "model"))
+        texts = {key: keys[key].text() if key in keys else None for key in ("provider", "model")}
+        for key, text in texts.items():
+            if text is None:
+                raise node.error(f"{key} is missing")
+        params = replace(keys["model"], raw=f"{texts['provider']}/{texts['model']}", path=f"{node.path}.model")
+        wrapped = {"model_name": replace(node, raw=name), "litellm_params": replace(node, raw={"model": params})}
+        return self._model(replace(node, raw=wrapped))
 
     def _model(self, entry: Node) -> Model | None:
         keys = entry.fields(_ENTRY, litellm_keys.ENTRY)
@@ -63,16 +91,14 @@ class ModelReader:
         params = node.fields(_PARAMS, litellm_keys.PARAMS)
         self._notes.warn_foreign(node, litellm_keys.PARAMS)
         provider, target = self._provider(node, params)
-        values = {key: self._credential(key, node.path, params.get(key)) for key in CREDENTIALS}
-        if provider == "stackspot" and not self._demo:
-            needed = ("agent_id",) if values["api_key"] else ("agent_id", "realm", "client_id", "client_secret")
-            missing = [_needs(key, params.get(key)) for key in needed if values[key] is None]
-            if missing:
-                problem = f"model {name!r} has no {', '.join(missing)}"
-                if self._strict:
-                    raise node.error(f"{problem}. Set it, or start with --demo to try the built-in simulator.")
-                self._notes.warnings.append(f"{entry.where}: {problem}; the model is left out")
-                return None
+        credential = self._stackspot if provider == STACKSPOT else self._key
+        values, missing = credential(provider, node, params)
+        if missing and not (self._demo and provider == STACKSPOT):
+            problem = f"model {name!r} has no {', '.join(missing)}"
+            if self._strict and not self._demo:
+                raise node.error(f"{problem}. Set it, or start with --demo to try the built-in simulator.")
+            self._notes.warnings.append(f"{entry.where}: {problem}; the model is left out")
+            return None
         aliases = tuple(text for item in keys["aliases"].items() if (text := item.text())) if "aliases" in keys else ()
         marker = params["end_marker"].choice("required", "optional") if "end_marker" in params else None
         remembered = params["conversation"].choice("correlation-id") if "conversation" in params else None
@@ -83,11 +109,9 @@ class ModelReader:
             aliases=aliases,
             end_marker="optional" if marker == "optional" else "required",
             conversation="correlation-id" if remembered else None,
-            agent_id=values["agent_id"],
-            realm=values["realm"],
-            client_id=values["client_id"],
-            client_secret=values["client_secret"],
-            api_key=values["api_key"],
+            api_base=_base(params.get("api_base")),
+            ssl_verify=_ssl_verify(params.get("ssl_verify")),
+            **values,
         )
 
     def _provider(self, node: Node, params: Mapping[str, Node]) -> tuple[str, str]:
@@ -104,16 +128,51 @@ class ModelReader:
             raise params["model"].error(f"the provider {provider!r} is not known here; known are {known}")
         return provider, target.removeprefix(f"{provider}/")
 
-    def _credential(self, key: str, path: str, node: Node | None) -> str | None:
+    def _stackspot(self, _: str, node: Node, params: Mapping[str, Node]) -> tuple[Credentials, list[str]]:
+        """The credentials of a StackSpot model, and what is missing of them."""
+        values = {key: self._value(key, variable, node, params.get(key)) for key, variable in CREDENTIALS.items()}
+        needed = ("agent_id",) if values["api_key"] else ("agent_id", "realm", "client_id", "client_secret")
+        missing = [_needs(key, CREDENTIALS[key], params.get(key)) for key in needed if values[key] is None]
+        return Credentials(**values), missing  # type: ignore[typeddict-item]  # the keys are those of CREDENTIALS
+
+    def _key(self, provider: str, node: Node, params: Mapping[str, Node]) -> tuple[Credentials, list[str]]:
+        """The key of an OpenAI-compatible model. An endpoint of one's own may do without."""
+        variable = OPENAI_COMPATIBLE[provider].key_variable if provider in OPENAI_COMPATIBLE else "API_KEY"
+        own = "api_base" in params and "api_key" not in params
+        key = None if own else self._value("api_key", variable, node, params.get("api_key"))
+        missing = [] if key or own else [_needs("api_key", variable, params.get("api_key"))]
+        return Credentials(api_key=key), missing
+
+    def _value(self, key: str, variable: str, params: Node, node: Node | None) -> str | None:
         if node is not None and (value := node.text()) is not None:
             self._notes.came_from(node)
             if key in _SECRETS:
                 self._notes.warn_of_literal(node)
             return value
-        return self._notes.variable(f"{path}.{key}", CREDENTIALS[key])
+        return self._notes.variable(f"{params.path}.{key}", variable)
 
 
-def _needs(key: str, node: Node | None) -> str:
-    variable = CREDENTIALS[key]
+def _needs(key: str, variable: str, node: Node | None) -> str:
     own = node.variable if node is not None else None
     return f"{key} ({own} or {variable})" if own and own != variable else f"{key} ({variable})"
+
+
+def _base(node: Node | None) -> str | None:
+    text = node.text() if node is not None else None
+    if text is not None and node is not None and not text.startswith(("https://", "http://")):
+        raise node.error(f"a URL that begins with https:// or http:// is expected, not {text!r}")
+    return text.rstrip("/") if text is not None else None
+
+
+def _ssl_verify(node: Node | None) -> bool | str:
+    """A flag, or the path of a bundle that can be read."""
+    value = node.value() if node is not None else None
+    if node is None or value is None:
+        return True
+    if isinstance(value, bool) or str(value).lower() in ("true", "false"):
+        return bool(node.flag())
+    try:
+        ssl.create_default_context(cafile=str(value))
+    except (OSError, ssl.SSLError) as error:
+        raise node.error(f"the certificates in {value!r} cannot be used: {error}") from None
+    return str(value)

@@ -54,6 +54,11 @@ class Model:
     client_id: str | None = None
     client_secret: str | None = field(default=None, repr=False)
     api_key: str | None = field(default=None, repr=False)
+    api_base: str | None = None
+    ssl_verify: bool | str = True
+    """False, or the path of a bundle of certificates to trust."""
+    collect: bool = False
+    """Stream from the provider also for callers who do not stream."""
     end_marker: Literal["required", "optional"] = "required"
     conversation: Literal["correlation-id"] | None = None
 

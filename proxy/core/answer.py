@@ -60,6 +60,16 @@ class Answer(Protocol):
     def fail(self, error: ProxyError) -> None: ...
 
 
+class Verbatim(Answer, Protocol):
+    """An answer that also takes its caller's own wire format ready-made, from an upstream that speaks the same."""
+
+    def frames(self, data: bytes, count: int) -> None:
+        """Whole frames of a stream, ``count`` of them events."""
+
+    def body(self, data: bytes) -> None:
+        """A whole answer."""
+
+
 class Rendering(Answer, Protocol):
     """An answer at its last stop: it turns what it is told into the caller's wire format."""
 

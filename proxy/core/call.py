@@ -78,7 +78,8 @@ class Call:
     ``history`` is the conversation in order, the leading system texts apart in ``system``.
     ``stop`` are texts that end the answer before them. ``answers`` is how many answers are asked for.
     ``unsupported`` names the parameters sent that only some upstreams can honour. ``conversation`` identifies
-    the conversation that the request belongs to.
+    the conversation that the request belongs to. ``body`` is the request as it was sent, in ``dialect``, for an
+    upstream that speaks the same.
     """
 
     id: str
@@ -97,6 +98,8 @@ class Call:
     unsupported: tuple[str, ...] = ()
     session: str | None = None
     conversation: str | None = None
+    dialect: str = ""
+    body: bytes = field(default=b"", repr=False)
 
     @property
     def offered(self) -> tuple[Tool, ...]:

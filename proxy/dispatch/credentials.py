@@ -35,12 +35,17 @@ class NoCredential:
         return False
 
 
+def stackspot_key(key: str) -> str:
+    """A ready key of StackSpot: ``sk-`` is put in front when it is missing, unless the key is a JWT."""
+    is_jwt = key.startswith("ey") and key.count(".") == 2
+    return key if key.startswith("sk-") or is_jwt else f"sk-{key}"
+
+
 class BearerKey:
-    """A ready key. ``sk-`` is put in front when it is missing, unless the key is a JWT."""
+    """A ready key."""
 
     def __init__(self, key: str) -> None:
-        is_jwt = key.startswith("ey") and key.count(".") == 2
-        self._authorization = f"Bearer {key if key.startswith('sk-') or is_jwt else f'sk-{key}'}"
+        self._authorization = f"Bearer {key}"
 
     async def authorization(self) -> str:
         return self._authorization

@@ -41,11 +41,12 @@ class Dispatcher:
     async def _open(self, deployment: Deployment, outgoing: Outgoing, headers: Mapping[str, str]) -> Reply:
         credential, url = deployment.credential, deployment.base_url + outgoing.path
         authorization = await credential.authorization()
-        reply = await self._transport.post(url, _signed(outgoing, headers, authorization), outgoing.body)
+        signed = _signed(outgoing, headers, authorization)
+        reply = await self._transport.post(url, signed, outgoing.body, deployment.tls)
         if reply.status == 401 and credential.invalidate(authorization):
             reply.close()
-            authorization = await credential.authorization()
-            reply = await self._transport.post(url, _signed(outgoing, headers, authorization), outgoing.body)
+            signed = _signed(outgoing, headers, await credential.authorization())
+            reply = await self._transport.post(url, signed, outgoing.body, deployment.tls)
         return reply
 
 

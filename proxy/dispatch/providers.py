@@ -1,23 +1,33 @@
 """The providers: each a row that says how a model of the config becomes a deployment."""
 
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from proxy.config import Config, Model
+from proxy.config.providers import OPENAI_COMPATIBLE, STACKSPOT, OpenAICompatible
 from proxy.core.dialect import Upstream
 from proxy.core.filters.markers import ToolPolicy
+from proxy.core.upstreams.openai import OpenAI
 from proxy.core.upstreams.stackspot import StackSpot
-from proxy.dispatch.credentials import BearerKey, ClientCredentials, Credential, LoginObserver
+from proxy.dispatch.credentials import (
+    BearerKey,
+    ClientCredentials,
+    Credential,
+    LoginObserver,
+    NoCredential,
+    stackspot_key,
+)
 from proxy.dispatch.router import Deployment
 from proxy.dispatch.transport import Transport
 
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """A dialect, a credential and an address, each chosen by what the config says of a model."""
+    """A dialect, an address and a credential, each chosen by what the config says of a model."""
 
     dialect: Callable[[Model, Config], Upstream]
-    base_url: Callable[[Config], str]
+    base_url: Callable[[Model, Config], str]
     credential: Callable[[Model, Config, "Logins"], Credential]
 
 
@@ -48,11 +58,16 @@ def deploy(model: Model, config: Config, providers: Mapping[str, Provider], logi
         name=model.name,
         provider=model.provider,
         label=f"{model.provider}/{model.target}",
-        base_url=provider.base_url(config),
+        base_url=provider.base_url(model, config),
         upstream=provider.dialect(model, config),
         credential=provider.credential(model, config, logins),
+        tls=_tls(model.ssl_verify),
         aliases=model.aliases,
     )
+
+
+def _tls(ssl_verify: bool | str) -> ssl.SSLContext | bool:
+    return ssl.create_default_context(cafile=ssl_verify) if isinstance(ssl_verify, str) else ssl_verify
 
 
 def _stackspot(model: Model, config: Config) -> StackSpot:
@@ -70,11 +85,24 @@ def _stackspot(model: Model, config: Config) -> StackSpot:
 
 def _stackspot_credential(model: Model, config: Config, logins: Logins) -> Credential:
     if model.api_key and not model.client_secret:
-        return BearerKey(model.api_key)
+        return BearerKey(stackspot_key(model.api_key))
     url = f"{config.idm_url}/{model.realm or 'demo'}/oidc/oauth/token"
     return logins.client_credentials(url, model.client_id or "demo", model.client_secret or "demo")
 
 
+def _openai(model: Model, _: Config) -> OpenAI:
+    return OpenAI(name=model.name, model=model.target, collect=model.collect)
+
+
+def _key(model: Model, _: Config, __: Logins) -> Credential:
+    return BearerKey(model.api_key) if model.api_key else NoCredential()
+
+
+def _openai_compatible(row: OpenAICompatible) -> Provider:
+    return Provider(_openai, lambda model, _: model.api_base or row.api_base, _key)
+
+
 PROVIDERS: Mapping[str, Provider] = {
-    "stackspot": Provider(_stackspot, lambda config: config.api_url, _stackspot_credential),
+    STACKSPOT: Provider(_stackspot, lambda model, config: model.api_base or config.api_url, _stackspot_credential),
+    **{name: _openai_compatible(row) for name, row in OPENAI_COMPATIBLE.items()},
 }

@@ -1,5 +1,6 @@
 """From a model's name to the deployment that serves it."""
 
+import ssl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -22,6 +23,8 @@ class Deployment:
     base_url: str
     upstream: Upstream
     credential: Credential
+    tls: ssl.SSLContext | bool = True
+    """How the server's certificate is checked; False is not at all."""
     aliases: tuple[str, ...] = ()
 
 

@@ -3,7 +3,9 @@
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 
@@ -66,14 +68,29 @@ class Transport:
             read_bufsize=READ_BUFFER,
         )
 
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
-        """Sends a POST; returns once the response's headers are there. Redirects are not followed."""
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes, tls: ssl.SSLContext | bool = True) -> Reply:
+        """Sends a POST; returns once the response's headers are there. Redirects are not followed. ``tls`` is how
+        the server's certificate is checked, True being the system's store."""
         with _foreign(url):
-            response = await self._session.post(url, headers=headers, data=body, allow_redirects=False)
+            response = await self._session.post(
+                url, headers=headers, data=body, allow_redirects=False, ssl=tls, proxy=_proxy_for(url)
+            )
         return Reply(response)
 
     async def close(self) -> None:
         await self._session.close()
+
+
+@lru_cache(maxsize=256)
+def _proxy_for_host(scheme: str, host: str) -> str | None:
+    return None if proxy_bypass(host) else getproxies().get(scheme)
+
+
+def _proxy_for(url: str) -> str | None:
+    """What HTTPS_PROXY, HTTP_PROXY and NO_PROXY say of an address. aiohttp's own reading of them would also take
+    credentials out of a .netrc, in place of ours."""
+    parts = urlsplit(url)
+    return _proxy_for_host(parts.scheme, parts.netloc)
 
 
 @contextmanager
@@ -82,7 +99,10 @@ def _foreign(url: str) -> Iterator[None]:
     try:
         yield
     except aiohttp.ClientConnectorCertificateError as error:
-        raise UpstreamTLS(f"the certificate of {host} is not trusted: {_reason(error)}") from None
+        raise UpstreamTLS(
+            f"the certificate of {host} is not trusted: {_reason(error)}; set ssl_verify to the path of its issuer's "
+            "certificates, or to false to do without the check"
+        ) from None
     except (aiohttp.ClientSSLError, ssl.SSLError) as error:
         raise UpstreamTLS(f"no TLS connection to {host}: {_reason(error)}") from None
     except (aiohttp.ConnectionTimeoutError, aiohttp.ServerTimeoutError):

@@ -125,7 +125,7 @@ WRONG = {
     "a mapping for a list": ("model_list: {}\n", "given.yaml:1: model_list: a list is expected here"),
     "no name": ("model_list:\n  - litellm_params: {model: stackspot/x}\n", "given.yaml:2: model_list[0]: model_name is missing"),
     "no model": ("model_list:\n  - {model_name: x, litellm_params: {}}\n", "model is missing"),
-    "an unknown provider": ("model_list:\n  - {model_name: x, litellm_params: {model: bedrock/x}}\n", "'bedrock' is not known here; known are stackspot"),
+    "an unknown provider": ("model_list:\n  - {model_name: x, litellm_params: {model: bedrock/x}}\n", "'bedrock' is not known here; known are fireworks_ai, groq, openai, stackspot"),
     "a name twice": (STACKSPOT + STACKSPOT.partition("\n")[2], "the name 'chat' is given to more than one model"),
     "no models": ("model_list: []\n", "no model is configured"),
 }  # fmt: skip
@@ -185,3 +185,104 @@ def test_keys_of_litellm_without_meaning_are_warnings() -> None:
     assert [True] * 3 == [
         any(key in warning for warning in warnings) for key in ("rpm", "alerting", "litellm_settings")
     ]
+
+
+PROVIDERS = """\
+model_list:
+  - model_name: chat/llama-small
+    litellm_params: {model: groq/llama-3.1-8b-instant, api_key: os.environ/GROQ_API_KEY}
+  - model_name: qwen
+    litellm_params: {model: fireworks_ai/accounts/fireworks/models/qwen}
+  - model_name: gpt
+    litellm_params: {model: gpt-4}
+  - model_name: XYZ
+    litellm_params: {model: openai/XYZ, api_base: https://llm.example.internal/v1/, api_key: os.environ/LLM_API_KEY, ssl_verify: false}
+  - model_name: local
+    litellm_params: {model: openai/tiny, api_base: http://127.0.0.1:8080/v1}
+"""
+KEYS = {"GROQ_API_KEY": "g", "FIREWORKS_AI_API_KEY": "f", "OPENAI_API_KEY": "o", "LLM_API_KEY": "l"}
+
+
+def test_openai_compatible_providers() -> None:
+    models = from_text(PROVIDERS, KEYS).models
+    assert [
+        ("chat/llama-small", "groq", "llama-3.1-8b-instant", None, "g", True),
+        ("qwen", "fireworks_ai", "accounts/fireworks/models/qwen", None, "f", True),
+        ("gpt", "openai", "gpt-4", None, "o", True),
+        ("XYZ", "openai", "XYZ", "https://llm.example.internal/v1", "l", False),
+        ("local", "openai", "tiny", "http://127.0.0.1:8080/v1", None, True),
+    ] == [(m.name, m.provider, m.target, m.api_base, m.api_key, m.ssl_verify) for m in models]
+
+
+def test_a_key_that_is_missing_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"'chat/llama-small' has no api_key \(GROQ_API_KEY\)"):
+        from_text(PROVIDERS, {})
+    Path("config.yaml").write_text(PROVIDERS)
+    config = load(None, Environment({}))
+    assert ["local"] == [model.name for model in config.models]
+    assert 4 == sum("is left out" in warning for warning in config.warnings)
+
+
+MODELS_JSON = """{
+  "aliases": {
+    "chat/llama-small": {"provider": "groq", "model": "llama-3.1-8b-instant"},
+    "chat/qwen-small": {"provider": "fireworks_ai", "model": "accounts/fireworks/models/qwen2p5-vl-32b-instruct"}
+  }
+}"""
+
+
+def test_a_models_json() -> None:
+    models = from_text(MODELS_JSON, KEYS).models
+    assert [
+        ("chat/llama-small", "groq", "llama-3.1-8b-instant", "g"),
+        ("chat/qwen-small", "fireworks_ai", "accounts/fireworks/models/qwen2p5-vl-32b-instruct", "f"),
+    ] == [(m.name, m.provider, m.target, m.api_key) for m in models]
+    with pytest.raises(ConfigError, match=r"given.yaml:3: .*the provider 'bedrock' is not known"):
+        from_text(MODELS_JSON.replace('"groq"', '"bedrock"'), KEYS)
+
+
+LLM = {"LLM_ENABLED": "true", "LLM_API_ENDPOINT": "https://your-org.example/v1", "LLM_API_KEY": "k", "LLM_MODEL": "XYZ"}
+
+
+def test_variables_alone_are_an_endpoint() -> None:
+    Path("config.yaml").write_text("")
+    config = load(None, Environment(LLM | {"LLM_VERIFY_SSL": "false"}))
+    (model,) = config.models
+    assert ("XYZ", "openai", "https://your-org.example/v1", "k", False, True) == (
+        model.name, model.provider, model.api_base, model.api_key, model.ssl_verify, model.collect,
+    )  # fmt: skip
+
+
+def test_the_endpoint_is_added_to_what_the_file_lists() -> None:
+    assert ["chat", "XYZ"] == [model.name for model in from_text(STACKSPOT, CREDENTIALS | LLM).models]
+    assert ["XYZ"] == [model.name for model in load(None, Environment(LLM)).models]
+    assert ["chat"] == [model.name for model in from_text(STACKSPOT, CREDENTIALS | LLM | {"LLM_ENABLED": ""}).models]
+
+
+@pytest.mark.parametrize(
+    ("env", "message"),
+    [
+        ({"LLM_MODEL": ""}, "LLM_ENABLED is set, but not LLM_MODEL"),
+        ({"LLM_ENABLED": "perhaps"}, "LLM_ENABLED: true or false is expected here"),
+        ({"LLM_API_ENDPOINT": "llm.example"}, "LLM_API_ENDPOINT: a URL"),
+    ],
+)
+def test_an_endpoint_that_is_not_all_there(env: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load(None, Environment(LLM | env))
+
+
+def test_a_bundle_of_certificates_must_be_one() -> None:
+    text = PROVIDERS.replace("ssl_verify: false", "ssl_verify: gone.pem")
+    with pytest.raises(ConfigError, match=r"given.yaml:9: .*ssl_verify: the certificates in 'gone.pem' cannot be used"):
+        from_text(text, KEYS)
+
+
+def test_a_literal_master_key_is_warned_of() -> None:
+    (warning,) = from_text(STACKSPOT + "general_settings: {master_key: literal}\n").warnings
+    assert "given.yaml:4: general_settings.master_key: a secret stands in the file" in warning
+
+
+def test_a_time_out_of_nothing_is_none() -> None:
+    with pytest.raises(ConfigError, match="too small"):
+        from_text(STACKSPOT + "proxy: {timeouts: {idle: 0}}\n")

@@ -20,7 +20,7 @@ async def main() -> None:
     logs.configure("DEBUG", "json")
     toy = Provider(
         dialect=lambda model, config: ToyUpstream(),
-        base_url=lambda config: config.api_url,
+        base_url=lambda model, config: config.api_url,
         credential=lambda model, config, logins: NoCredential(),
     )
     config = Config(models=(Model("toy-model", "toy", "toy"),), api_url=os.environ["TOY_URL"], port=0)

@@ -60,6 +60,7 @@ class ChatStream:
         self._texts: list[str] = []
         self._out: list[bytes] = []
         self._begun = False
+        self._relayed = False
         self._calls = 0
         self._bare_call = False  # the call opened last has no arguments yet
 
@@ -87,7 +88,17 @@ class ChatStream:
                 else b'{"tool_calls":[{"index":%d,"function":{"arguments":%b}}]}' % (self._calls - 1, text)
             )
 
+    def frames(self, data: bytes, count: int) -> None:
+        self._out.append(data)
+        self.chunks += count
+        self._relayed = True
+
+    def body(self, data: bytes) -> None:
+        raise TypeError("a stream takes frames")
+
     def finish(self, end: Finish) -> None:
+        if self._relayed:
+            return
         self._flush()
         self._begin()
         self._out.append(
@@ -160,7 +171,16 @@ class ChatWhole:
     def arguments(self, piece: str) -> None:
         self._calls[-1][2].append(piece)
 
+    def frames(self, data: bytes, count: int) -> None:
+        raise TypeError("a whole answer takes a body")
+
+    def body(self, data: bytes) -> None:
+        self._body = data
+
     def finish(self, end: Finish) -> None:
+        self.chunks += 1
+        if self._body:
+            return
         text = "".join(self._texts)
         message: dict[str, object] = {
             "role": "assistant",
@@ -177,8 +197,7 @@ class ChatWhole:
         reason = _reason(end, self._call.legacy_functions)
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reason}
         rest = orjson.dumps({"choices": [choice], "usage": _usage(end.usage or Usage(0, 0))})
-        self._body = _head(self._call, "chat.completion") + b"," + rest[1:]
-        self.chunks += 1
+        self._body = _head(self._call, "chat.completion", end.model) + b"," + rest[1:]
 
     def fail(self, error: ProxyError) -> None:
         """Nothing of it has gone out, so the error becomes the response itself."""
@@ -192,9 +211,9 @@ def _reason(end: Finish, legacy: bool) -> str:
     return "function_call" if legacy and end.reason == "tool_calls" else end.reason
 
 
-def _head(call: Call, kind: str) -> bytes:
-    """The beginning of every object of one answer, left open."""
-    head = {"id": f"chatcmpl-{call.id}", "object": kind, "created": call.created, "model": call.model}
+def _head(call: Call, kind: str, answered_by: str | None = None) -> bytes:
+    """The beginning of every object of one answer, left open. ``answered_by`` is the model, if it was said."""
+    head = {"id": f"chatcmpl-{call.id}", "object": kind, "created": call.created, "model": answered_by or call.model}
     return orjson.dumps(head)[:-1]
 
 

@@ -22,6 +22,7 @@ from proxy.core.call import (
 )
 from proxy.errors import InvalidRequest
 
+DIALECT = "openai-chat"
 TOOL_NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,128}")
 
 Unit = Annotated[float, Meta(ge=0, le=1)]
@@ -170,6 +171,8 @@ def read(body: bytes, id: str, created: int) -> ChatCall:
         answers=request.n or 1,
         unsupported=_sent(request) + media,
         session=_session(request),
+        dialect=DIALECT,
+        body=body,
     )
 
 

@@ -1,0 +1,88 @@
+"""Refusals of OpenAI-compatible providers: ``{"error": {"message", "type", "param", "code"}}``, or anything else."""
+
+from typing import Any
+
+import orjson
+
+from proxy.core.dialect import Headers
+from proxy.errors import (
+    CreditSpent,
+    PassedOn,
+    ProxyError,
+    UpstreamAuth,
+    UpstreamBroken,
+    UpstreamFailed,
+    UpstreamForbidden,
+    UpstreamNotFound,
+    UpstreamRateLimited,
+    UpstreamRejected,
+)
+
+TEXT_LIMIT = 300
+_THE_CALLERS = (400, 413, 422)  # what the provider says of the request, the caller has to hear
+
+
+def refusal(model: str, status: int, headers: Headers, body: bytes) -> ProxyError:
+    """The error that an answer with another status than 200 stands for. ``model`` is the name used in messages."""
+    error = error_of(body)
+    said = _said(error, body)
+    if status in _THE_CALLERS:
+        return PassedOn(
+            said or f"the provider of {model!r} refused the request",
+            status=status,
+            type=_text(error.get("type")),
+            code=_text(error.get("code")),
+            param=_text(error.get("param")),
+        )
+    behind = f": {said}" if said else ""
+    match status:
+        case 401:
+            return UpstreamAuth(f"the provider of {model!r} refuses the proxy's key; this is not about the caller's")
+        case 403:
+            return UpstreamForbidden(f"the provider of {model!r} forbids it{behind}")
+        case 404:
+            return UpstreamNotFound(f"the provider of {model!r} has no such model or address{behind}")
+        case 429 if "insufficient_quota" in (error.get("code"), error.get("type")):
+            return CreditSpent(f"the account at the provider of {model!r} has used up its quota")
+        case 429:
+            return UpstreamRateLimited(f"the provider of {model!r} limits requests{behind}", retry_after=_wait(headers))
+        case _ if status >= 500:
+            return UpstreamFailed(
+                f"the provider of {model!r} answered {status}{behind}", status=status, retry_after=_wait(headers)
+            )
+    return UpstreamRejected(f"the provider of {model!r} answered {status}{behind}")
+
+
+def in_stream_error(model: str, error: object) -> ProxyError:
+    """The error that an error object inside a stream stands for."""
+    said = _text(error.get("message")) if isinstance(error, dict) else _text(error)
+    return UpstreamBroken(f"the provider of {model!r} broke its answer off{f': {said[:TEXT_LIMIT]}' if said else ''}")
+
+
+def error_of(body: bytes) -> dict[str, Any]:
+    """The error object of a body, empty if it has none."""
+    try:
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return {}
+    error = found.get("error") if isinstance(found, dict) else None
+    if isinstance(error, str):
+        return {"message": error}
+    return error if isinstance(error, dict) else {}
+
+
+def _said(error: dict[str, Any], body: bytes) -> str:
+    text = _text(error.get("message")) or ("" if error else " ".join(body.decode(errors="replace").split()))
+    return text[:TEXT_LIMIT]
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _wait(headers: Headers) -> int | None:
+    value = headers.get("retry-after", "").strip()
+    try:
+        return max(1, round(float(value)))
+    except (ValueError, OverflowError):
+        return None

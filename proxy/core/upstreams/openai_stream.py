@@ -1,0 +1,288 @@
+"""Answers of OpenAI-compatible providers: relayed to callers who speak the same, or read into an ``Answer``."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from proxy.core import sse
+from proxy.core.answer import Answer, Finish, FinishReason, Usage, Verbatim, estimated_tokens
+from proxy.core.upstreams.openai_errors import error_of, in_stream_error
+from proxy.errors import ProxyError, UpstreamBroken, UpstreamTruncated
+
+FRAME_LIMIT = sse.EVENT_LIMIT
+BODY_LIMIT = 64 * 1024 * 1024
+
+_FRAME_END = re.compile(rb"\r?\n\r?\n")
+_OF_NOTE = re.compile(rb'"usage"|"error"|\[DONE\]|"finish_reason"\s*:\s*"')
+_REASONS: Mapping[str, FinishReason] = {
+    "stop": "stop",
+    "tool_calls": "tool_calls",
+    "function_call": "tool_calls",
+    "length": "length",
+    "content_filter": "content_filter",
+}
+
+
+class _Reading:
+    """What every reader of such a provider keeps. ``model`` is the configured name, for messages."""
+
+    def __init__(self, model: str, prompt_size: int) -> None:
+        self.ended = False
+        self.events = 0
+        self.invalid = 0
+        self.progress = 0
+        self._model = model
+        self._prompt_size = prompt_size
+        self._usage: Usage | None = None
+        self._answered_by: str | None = None
+        self._reason: FinishReason | None = None
+
+    def usage(self) -> Usage:
+        if self._usage is not None:
+            return self._usage
+        return Usage(estimated_tokens(self._prompt_size), self._estimate(), estimated=True)
+
+    def _estimate(self) -> int:
+        return self.events
+
+    def _note(self, chunk: Mapping[str, Any]) -> None:
+        """Keeps what a chunk or a body tells of the answer as a whole."""
+        if isinstance(model := chunk.get("model"), str):
+            self._answered_by = self._answered_by or model
+        if isinstance(usage := chunk.get("usage"), dict):
+            self._usage = read_usage(usage) or self._usage
+        for choice in chunk.get("choices") or ():
+            if isinstance(choice, dict) and isinstance(reason := choice.get("finish_reason"), str):
+                self._reason = _REASONS.get(reason, "stop")
+
+    def _truncated(self) -> ProxyError:
+        return UpstreamTruncated(f"the answer of {self._model!r} ended before it was complete")
+
+
+class FrameRelay(_Reading):
+    """Passes whole frames on as they are. They are looked into only for usage, the model that answered, errors
+    and the end. ``drop_usage`` leaves out the usage frame, for a caller who did not ask for one."""
+
+    def __init__(self, sink: Verbatim, model: str, prompt_size: int, *, drop_usage: bool) -> None:
+        super().__init__(model, prompt_size)
+        self._sink = sink
+        self._drop_usage = drop_usage
+        self._held = bytearray()
+        self._error: ProxyError | None = None
+        self._searched = 0  # of what is held, up to here there is no end of a frame
+
+    def receive_data(self, data: bytes) -> None:
+        if self.ended:
+            return
+        self._held += data
+        ends = [found.end() for found in _FRAME_END.finditer(self._held, self._searched)]
+        start = 0
+        out: list[bytes] = []
+        for end in ends:
+            frame = bytes(self._held[start:end])
+            start = end
+            if self._passes(frame):
+                out.append(frame)
+            if self.ended:
+                break
+        del self._held[:start]
+        self._searched = max(0, len(self._held) - 3)
+        if out:
+            relayed = b"".join(out)
+            self.progress += len(relayed)
+            self._sink.frames(relayed, len(out))
+        if self.ended:
+            self._end()
+        elif len(self._held) > FRAME_LIMIT:
+            self.receive_error(UpstreamBroken(f"{self._model!r} sent a line that is too long for an event"))
+
+    def receive_eof(self) -> None:
+        if self.ended:
+            return
+        self.ended = True
+        if self._reason is None or bytes(self._held).strip():
+            self._sink.fail(self._truncated())
+        else:  # some providers leave the last frame out
+            self._sink.frames(b"data: [DONE]\n\n", 0)
+            self._end()
+
+    def receive_error(self, error: ProxyError) -> None:
+        if not self.ended:
+            self.ended = True
+            self._sink.fail(error)
+
+    def _passes(self, frame: bytes) -> bool:
+        """Looks at a frame; whether it goes to the caller."""
+        self.events += 1
+        if self._answered_by is not None and not _OF_NOTE.search(frame):
+            return True
+        if (data := _data_of(frame)) is None:
+            return True
+        if data == b"[DONE]":
+            self.ended = True
+            return self._reason is not None  # or the answer is not whole, whatever this says
+        chunk = _object(data)
+        if chunk is None:
+            self.invalid += 1
+            return True
+        if chunk.get("error"):
+            self.ended = True
+            self._error = in_stream_error(self._model, chunk["error"])
+            return False
+        self._note(chunk)
+        return not (self._drop_usage and chunk.get("usage") and not chunk.get("choices"))
+
+    def _end(self) -> None:
+        if self._error is not None:
+            self._sink.fail(self._error)
+        elif self._reason is None:
+            self._sink.fail(self._truncated())
+        else:
+            self._sink.finish(Finish(self._reason, None, self._answered_by))
+
+
+class BodyRelay(_Reading):
+    """Passes a whole answer on as it is, once it is all there."""
+
+    def __init__(self, sink: Verbatim, model: str, prompt_size: int) -> None:
+        super().__init__(model, prompt_size)
+        self._sink = sink
+        self._pieces: list[bytes] = []
+
+    def receive_data(self, data: bytes) -> None:
+        self._pieces.append(data)
+        self.progress += len(data)
+        if self.progress > BODY_LIMIT:
+            self._pieces.clear()
+            self.receive_error(UpstreamBroken(f"the answer of {self._model!r} is too large"))
+
+    def receive_eof(self) -> None:
+        if self.ended:
+            return
+        self.ended = True
+        body = b"".join(self._pieces)
+        answer = _object(body)
+        if answer is None:
+            self._sink.fail(UpstreamBroken(f"{self._model!r} answered with something that is no JSON"))
+        elif answer.get("error"):
+            self._sink.fail(in_stream_error(self._model, error_of(body)))
+        else:
+            self.events = 1
+            self._note(answer)
+            self._sink.body(body)
+            self._sink.finish(Finish(self._reason or "stop", None, self._answered_by))
+
+    def receive_error(self, error: ProxyError) -> None:
+        if not self.ended:
+            self.ended = True
+            self._sink.fail(error)
+
+
+class ChunkReader(_Reading):
+    """Reads a stream of chunks into an ``Answer``: to collect it, or for a caller who speaks something else."""
+
+    def __init__(self, sink: Answer, model: str, prompt_size: int) -> None:
+        super().__init__(model, prompt_size)
+        self._sink = sink
+        self._decoder = sse.Decoder()
+        self._open: list[object] = []  # the indexes of calls, in the order they came
+
+    def receive_data(self, data: bytes) -> None:
+        if self.ended:
+            return
+        for _, payload in self._decoder.receive_data(data):
+            self.events += 1
+            self._chunk(payload.strip())
+            if self.ended:
+                return
+        if self._decoder.overflow:
+            self.receive_error(UpstreamBroken(f"{self._model!r} sent a line that is too long for an event"))
+
+    def receive_eof(self) -> None:
+        if self.ended:
+            return
+        if self._reason is None or self._decoder.receive_eof() is not None:
+            self.receive_error(self._truncated())
+        else:
+            self._finish(self._reason)
+
+    def receive_error(self, error: ProxyError) -> None:
+        if not self.ended:
+            self.ended = True
+            self._sink.fail(error)
+
+    def _estimate(self) -> int:
+        return estimated_tokens(self.progress)
+
+    def _chunk(self, data: bytes) -> None:
+        if data == b"[DONE]":
+            if self._reason is None:
+                self.receive_error(self._truncated())
+            else:
+                self._finish(self._reason)
+            return
+        chunk = _object(data)
+        if chunk is None:
+            self.invalid += 1
+            self.receive_error(UpstreamBroken(f"{self._model!r} sent an event that cannot be read"))
+            return
+        if chunk.get("error"):
+            self.receive_error(in_stream_error(self._model, chunk["error"]))
+            return
+        self._note(chunk)
+        for choice in chunk.get("choices") or ():
+            delta = choice.get("delta") if isinstance(choice, dict) else None
+            if isinstance(delta, dict):
+                self._delta(delta)
+
+    def _delta(self, delta: Mapping[str, Any]) -> None:
+        if isinstance(text := delta.get("content"), str) and text:
+            self.progress += len(text)
+            self._sink.text(text)
+        for call in delta.get("tool_calls") or ():
+            function = call.get("function") or {}
+            if call.get("index") not in self._open:
+                self._open.append(call.get("index"))
+                self._sink.call(str(call.get("id") or ""), str(function.get("name") or ""))
+            if arguments := function.get("arguments"):
+                self.progress += len(arguments)
+                self._sink.arguments(arguments)
+
+    def _finish(self, reason: FinishReason) -> None:
+        self.ended = True
+        self._sink.finish(Finish(reason, None, self._answered_by))
+
+
+def read_usage(usage: Mapping[str, Any]) -> Usage | None:
+    """Tokens as OpenAI counts them; None if the numbers are not there."""
+    prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    if not isinstance(prompt, int) or not isinstance(completion, int):
+        return None
+
+    def detail(of: str, key: str) -> int:
+        details = usage.get(of)
+        value = details.get(key) if isinstance(details, dict) else None
+        return value if isinstance(value, int) else 0
+
+    return Usage(
+        prompt,
+        completion,
+        detail("prompt_tokens_details", "cached_tokens"),
+        detail("completion_tokens_details", "reasoning_tokens"),
+    )
+
+
+def _data_of(frame: bytes) -> bytes | None:
+    """The data of a frame; None for one that is only comments."""
+    lines = [line[5:].strip() for line in frame.splitlines() if line.startswith(b"data:")]
+    return b"\n".join(lines) if lines else None
+
+
+def _object(data: bytes) -> dict[str, Any] | None:
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
+    return value if isinstance(value, dict) else None

@@ -1,0 +1,241 @@
+"""OpenAI-compatible providers: frames relayed whole and untouched, answers collected, refusals told apart."""
+
+from typing import Any
+
+import orjson
+import pytest
+
+from proxy.core.call import AssistantText, ToolCall, ToolChoice, ToolResult, UserText
+from proxy.core.callers.chat import Chat
+from proxy.core.dialect import Round
+from proxy.core.turn import Turn
+from proxy.core.upstreams.openai import OpenAI
+from proxy.errors import ProxyError
+from tests.core.test_chat_answer import deltas, frames
+from tests.support.calls import WEATHER, a_call
+from tests.support.cuts import same_however_cut
+
+PROVIDER = OpenAI("gpt", "gpt-4")
+COLLECTING = OpenAI("gpt", "gpt-4", collect=True)
+CHAT = Chat()
+
+
+def chunk(delta: Any = None, reason: str | None = None, **more: Any) -> bytes:
+    choices = [] if delta is None and reason is None else [{"index": 0, "delta": delta or {}, "finish_reason": reason}]
+    body = {
+        "id": "x",
+        "object": "chat.completion.chunk",
+        "model": "gpt-4-0613",
+        "system_fingerprint": "fp",
+        "choices": choices,
+    }
+    return b"data: " + orjson.dumps(body | more) + b"\n\n"
+
+
+ROLE, OLA, STOP = chunk({"role": "assistant"}), chunk({"content": "Olá"}), chunk({}, "stop")
+USAGE = chunk(usage={"prompt_tokens": 4, "completion_tokens": 2, "total_tokens": 6})
+DONE = b"data: [DONE]\n\n"
+
+
+def turn_for(**fields: Any) -> tuple[Turn, dict[str, Any]]:
+    """A turn of a chat caller, and the body it sends."""
+    sent = {"model": "gpt", "stream": True, "messages": [{"role": "user", "content": "Hi"}]} | fields
+    call = CHAT.read(orjson.dumps(sent), "r1", 1)
+    turn = Turn(call, CHAT.stream(call) if call.stream else CHAT.whole(call))
+    return turn, orjson.loads(turn.begin(fields.get("provider") or PROVIDER).body)
+
+
+def relay(pieces: list[bytes], **fields: Any) -> tuple[bytes, str | None]:
+    """What the caller gets of a stream, and the code of the error it ended in."""
+    turn, _ = turn_for(**fields)
+    out = b""
+    for piece in pieces:
+        out += turn.receive_data(piece)
+        if turn.round_over:
+            break
+    end = turn.receive_eof()
+    return out + end.out, end.error.code if end.error else None
+
+
+STREAMS: dict[str, tuple[bytes, bytes, str | None]] = {
+    "untouched": (ROLE + OLA + STOP + DONE, ROLE + OLA + STOP + DONE, None),
+    "usage nobody asked for": (ROLE + OLA + STOP + USAGE + DONE, ROLE + OLA + STOP + DONE, None),
+    "comments": (b": hi\n\n" + ROLE + STOP + DONE, b": hi\n\n" + ROLE + STOP + DONE, None),
+    "no [DONE]": (ROLE + OLA + STOP, ROLE + OLA + STOP + DONE, None),
+    "no finish": (ROLE + OLA, ROLE + OLA, "upstream_truncated"),
+    "a [DONE] without a finish": (ROLE + OLA + DONE, ROLE + OLA, "upstream_truncated"),
+    "half a frame": (ROLE + OLA[:-9], ROLE, "upstream_truncated"),
+    "half a frame behind the finish": (ROLE + STOP + DONE[:-3], ROLE + STOP, "upstream_truncated"),
+    "an error": (ROLE + OLA + b'data: {"error": {"message": "overloaded"}}\n\n', ROLE + OLA, "upstream_stream_error"),
+    "nothing": (b"", b"", "upstream_truncated"),
+}
+
+
+@pytest.mark.parametrize("case", STREAMS)
+def test_relayed_streams(case: str) -> None:
+    wire, out, code = STREAMS[case]
+    assert (out, code) == (same_however_cut(wire, relay, pairs=False) if wire else relay([]))
+
+
+def test_relayed_with_CR_LF() -> None:  # noqa: N802 - the line ending's own name
+    wire = (ROLE + OLA + STOP + DONE).replace(b"\n", b"\r\n")
+    assert (wire, None) == relay([wire]) == relay([wire[at : at + 1] for at in range(len(wire))])
+
+
+def test_usage_that_was_asked_for_stays() -> None:
+    wire = ROLE + STOP + USAGE + DONE
+    assert (wire, None) == relay([wire], stream_options={"include_usage": True})
+
+
+def test_a_frame_is_never_cut() -> None:
+    turn, _ = turn_for()
+    assert b"" == turn.receive_data(ROLE[:-1])
+    assert ROLE == turn.receive_data(ROLE[-1:])
+
+
+def test_what_is_noted() -> None:
+    turn, _ = turn_for()
+    turn.receive_data(ROLE + OLA + STOP + USAGE + DONE)
+    assert turn.finish
+    assert ("stop", "gpt-4-0613", 4, 2, False) == (
+        turn.finish.reason, turn.finish.model, turn.usage.prompt, turn.usage.completion, turn.usage.estimated,
+    )  # fmt: skip
+    assert (5, 4) == (turn.events, turn.chunks)
+
+
+def test_every_parameter_is_passed_on() -> None:
+    fields = {
+        "temperature": 0.5,
+        "logit_bias": {"1": 2.0},
+        "n": 3,
+        "made_up": {"deep": [1]},
+        "stop": ["x"],
+        "user": "u",
+    }
+    _, body = turn_for(**fields)
+    assert {
+        "model": "gpt-4", "stream": True, "stream_options": {"include_usage": True},
+        "messages": [{"role": "user", "content": "Hi"}], **fields,
+    } == body  # fmt: skip
+
+
+def test_a_whole_answer_is_passed_on_as_it_is() -> None:
+    answer = orjson.dumps(
+        {"model": "gpt-4-0613", "x_groq": 1, "choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}
+    )
+
+    def read(pieces: list[bytes]) -> bytes:
+        turn, body = turn_for(stream=False)
+        assert body.get("stream_options") is None
+        for piece in pieces:
+            assert b"" == turn.receive_data(piece)
+        return turn.receive_eof().out
+
+    assert answer == same_however_cut(answer, read)
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b'{"choices": [', b'{"error": {"message": "x"}}'])
+def test_a_whole_answer_that_is_none(body: bytes) -> None:
+    turn, _ = turn_for(stream=False)
+    turn.receive_data(body)
+    end = turn.receive_eof()
+    assert (b"", "upstream_stream_error") == (end.out, end.error and end.error.code)
+
+
+def collect(wire: bytes) -> Any:
+    call = CHAT.read(b'{"model":"gpt","messages":[{"role":"user","content":"Hi"}]}', "r1", 1)
+    turn = Turn(call, CHAT.whole(call))
+    assert orjson.loads(turn.begin(COLLECTING).body)["stream"] is True
+    turn.receive_data(wire)
+    end = turn.receive_eof()
+    return end.error.code if end.error else orjson.loads(turn.receive_data(b"") or end.out or b"null")
+
+
+def test_collected() -> None:
+    call = CHAT.read(b'{"model":"gpt","messages":[{"role":"user","content":"Hi"}]}', "r1", 1)
+    turn = Turn(call, CHAT.whole(call))
+    turn.begin(COLLECTING)
+    opened = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "go", "arguments": ""}}
+    pieces = [{"index": 0, "function": {"arguments": piece}} for piece in ('{"a":', " 1}")]
+    calls = [chunk({"tool_calls": [piece]}) for piece in (opened, *pieces)]
+    answer = orjson.loads(turn.receive_data(b"".join([ROLE, OLA, *calls, chunk({}, "tool_calls"), USAGE, DONE])))
+    message = answer["choices"][0]["message"]
+    assert ("gpt-4-0613", "Olá", "tool_calls", 4) == (
+        answer["model"], message["content"], answer["choices"][0]["finish_reason"], answer["usage"]["prompt_tokens"],
+    )  # fmt: skip
+    assert [{"id": "call_1", "type": "function", "function": {"name": "go", "arguments": '{"a": 1}'}}] == message[
+        "tool_calls"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wire", "code"),
+    [
+        (ROLE + OLA, "upstream_truncated"),
+        (ROLE + OLA + DONE, "upstream_truncated"),
+        (ROLE + STOP + OLA[:-5], "upstream_truncated"),
+        (ROLE + b"data: {nope\n\n" + STOP + DONE, "upstream_stream_error"),
+        (b'data: {"error": "boom"}\n\n', "upstream_stream_error"),
+    ],
+)
+def test_collected_but_not_whole(wire: bytes, code: str) -> None:
+    assert code == collect(wire)
+
+
+def test_a_call_in_another_dialect_becomes_a_request() -> None:
+    history = (
+        UserText("Weather?", "Ana"),
+        AssistantText("", (ToolCall("1", "get_weather", "{}"),)),
+        ToolResult("1", "get_weather", "21 C"),
+    )
+    call = a_call(system="Be brief.", history=history, tools=(WEATHER,), choice=ToolChoice("required"), stop=("x",))
+    body = orjson.loads(PROVIDER.exchange(call, Round()).outgoing.body)
+    assert ["system", "user", "assistant", "tool"] == [message["role"] for message in body["messages"]]
+    assert ("gpt-4", "required", ["x"], "get_weather") == (
+        body["model"], body["tool_choice"], body["stop"], body["tools"][0]["function"]["name"],
+    )  # fmt: skip
+
+
+ERROR = orjson.dumps(
+    {
+        "error": {
+            "message": "too long",
+            "type": "invalid_request_error",
+            "param": "messages",
+            "code": "context_length_exceeded",
+        }
+    }
+)
+REFUSALS: dict[str, tuple[int, bytes, tuple[int, str | None, str | None]]] = {
+    "a 400 is passed on": (400, ERROR, (400, "context_length_exceeded", "messages")),
+    "a 422 in plain text": (422, b"no", (422, None, None)),
+    "a 413": (413, b"", (413, None, None)),
+    "our key": (401, ERROR, (502, "upstream_auth", None)),
+    "forbidden": (403, b"", (502, "upstream_forbidden", None)),
+    "no such model": (404, b"", (502, "upstream_not_found", None)),
+    "rate limit": (429, b"", (429, "rate_limit_exceeded", None)),
+    "quota": (429, b'{"error": {"code": "insufficient_quota"}}', (429, "insufficient_quota", None)),
+    "500": (500, b"", (502, "upstream_failed", None)),
+    "503": (503, b"", (503, "upstream_failed", None)),
+    "a redirect": (307, b"", (502, "upstream_rejected", None)),
+}
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_refusals(case: str) -> None:
+    status, body, expected = REFUSALS[case]
+    error: ProxyError = PROVIDER.refuse(status, {}, body)
+    assert expected == (error.status, error.code, error.param)
+    assert error.message
+
+
+def test_retry_after_is_kept() -> None:
+    assert [7, 1, None] == [
+        PROVIDER.refuse(429, {"retry-after": wait}, b"").retry_after for wait in ("7", "0.2", "soon")
+    ]
+
+
+def test_the_frames_are_those_of_a_chat_stream() -> None:
+    out, _ = relay([ROLE + OLA + STOP + DONE])
+    assert "Olá" == "".join(delta.get("content", "") for delta in deltas(out))
+    assert "[DONE]" == frames(out)[-1]
