@@ -1,13 +1,13 @@
 """The way of one inference request, from its body to the end of its answer."""
 
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import structlog
 from aiohttp import web
 
 from proxy.config import Config
+from proxy.core.answer import Rendering
 from proxy.core.call import Call
 from proxy.core.dialect import Caller, Outgoing
 from proxy.core.turn import RoundEnd, Turn
@@ -17,7 +17,7 @@ from proxy.dispatch.transport import Reply
 from proxy.errors import Internal, InvalidRequest, ProxyError, TooManyStreams
 from proxy.server.body import read_body
 from proxy.server.outlet import Outlet
-from proxy.server.pump import pump, settle
+from proxy.server.pump import Write, pump, settle
 from proxy.server.state import RECORD
 from proxy.server.watchdog import Watchdog
 from proxy.telemetry.metrics import Metrics
@@ -60,8 +60,8 @@ class Inference:
         if len(self._watchdog) >= self._config.limits.max_streams:
             raise TooManyStreams("the proxy serves as many answers as it may; try again shortly", retry_after=1)
         record.provider, record.upstream = deployment.provider, deployment.label
-        answer = self._stream if call.stream else self._whole
-        return await answer(request, record, call, deployment, headers, ready)
+        job = _Job(record, call, deployment, headers, ready)
+        return await (self._stream(request, job) if call.stream else self._whole(job))
 
     def _ignored(self, call: Call, deployment: Deployment) -> dict[str, str]:
         ignored = deployment.upstream.admit(call)
@@ -69,24 +69,16 @@ class Inference:
             raise InvalidRequest(f"{ignored[0]}: {deployment.name} cannot honour it", param=ignored[0])
         return {IGNORED: ", ".join(ignored)} if ignored else {}
 
-    async def _stream(
-        self,
-        request: web.Request,
-        record: Record,
-        call: Call,
-        deployment: Deployment,
-        headers: dict[str, str],
-        ready: float,
-    ) -> web.StreamResponse:
-        record.turn = turn = Turn(call, self._caller.stream(call), self._config.max_upstream_calls)
-        outlet = Outlet(request, record, headers)
+    async def _stream(self, request: web.Request, job: "_Job") -> web.StreamResponse:
+        turn = self._turn(job, self._caller.stream(job.call))
+        outlet = Outlet(request, job.record, job.headers)
         try:
             async with self._watchdog.watch(turn, outlet):
-                await self._converse(turn, deployment, record, outlet.write, ready)
+                await self._converse(job, turn, outlet.write)
         except ConnectionError:
             raise  # the caller has left
         except Exception as problem:
-            record.error = error = _as_proxy_error(problem)
+            job.record.error = error = _as_proxy_error(problem)
             if outlet.writing:  # the caller does not read: there is no telling it
                 outlet.abort()
                 raise ConnectionResetError from None
@@ -97,40 +89,31 @@ class Inference:
         await outlet.close()
         return outlet.response
 
-    async def _whole(
-        self,
-        _: web.Request,
-        record: Record,
-        call: Call,
-        deployment: Deployment,
-        headers: dict[str, str],
-        ready: float,
-    ) -> web.StreamResponse:
-        record.turn = turn = Turn(call, self._caller.whole(call), self._config.max_upstream_calls)
+    async def _whole(self, job: "_Job") -> web.StreamResponse:
+        turn = self._turn(job, self._caller.whole(job.call))
         body = bytearray()
 
         async def collect(data: bytes) -> None:
             body.extend(data)
 
         async with self._watchdog.watch(turn, None):
-            await self._converse(turn, deployment, record, collect, ready)
+            await self._converse(job, turn, collect)
+        headers = job.headers | {"content-type": "application/json"}
         if turn.usage.estimated:
             headers[USAGE] = "estimated"
-        record.sent = len(body)
-        return web.Response(body=bytes(body), headers=headers | {"content-type": "application/json"})
+        job.record.sent = len(body)
+        return web.Response(body=bytes(body), headers=headers)
 
-    async def _converse(
-        self,
-        turn: Turn,
-        deployment: Deployment,
-        record: Record,
-        write: Callable[[bytes], Awaitable[None]],
-        ready: float,
-    ) -> None:
+    def _turn(self, job: "_Job", rendering: Rendering) -> Turn:
+        job.record.turn = turn = Turn(job.call, rendering, self._config.max_upstream_calls)
+        return turn
+
+    async def _converse(self, job: "_Job", turn: Turn, write: Write) -> None:
         """All rounds of a request. Raises the ``ProxyError`` that ended it."""
-        passed_on = {self._config.correlation.header: record.correlation_id} if record.correlation_id else {}
+        deployment, correlation_id = job.deployment, job.record.correlation_id
+        passed_on = {self._config.correlation.header: correlation_id} if correlation_id else {}
         outgoing: Outgoing | None = turn.begin(deployment.upstream)
-        self._metrics.overhead(time.monotonic() - ready)
+        self._metrics.overhead(time.monotonic() - job.ready)
         while outgoing is not None:
             try:
                 async with self._dispatcher.send(deployment, outgoing, passed_on) as reply:
@@ -144,7 +127,7 @@ class Inference:
                 raise end.error
             outgoing = end.again
 
-    async def _round(self, turn: Turn, reply: Reply, write: Callable[[bytes], Awaitable[None]], label: str) -> RoundEnd:
+    async def _round(self, turn: Turn, reply: Reply, write: Write, label: str) -> RoundEnd:
         opened = time.monotonic()
         log.info("sse.connected", upstream=label, round=turn.rounds)
         end = await pump(reply, turn, write)
@@ -154,6 +137,17 @@ class Inference:
         if turn.upstream_ended:
             await settle(reply)
         return end
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One request that was understood. ``headers`` are those of its response; ``ready`` is when its body was there."""
+
+    record: Record
+    call: Call
+    deployment: Deployment
+    headers: dict[str, str]
+    ready: float
 
 
 def _as_proxy_error(problem: Exception) -> ProxyError:

@@ -7,11 +7,13 @@ from proxy.core.turn import RoundEnd, Turn
 from proxy.dispatch.transport import Reply
 from proxy.errors import ProxyError
 
+Write = Callable[[bytes], Awaitable[None]]
+
 CLOSING_S = 0.25
 """How long an upstream may take to end its response behind the answer's end, for its connection to be kept."""
 
 
-async def pump(reply: Reply, turn: Turn, write: Callable[[bytes], Awaitable[None]]) -> RoundEnd:
+async def pump(reply: Reply, turn: Turn, write: Write) -> RoundEnd:
     """Passes on an answer while it comes: one read, at most one write, whose await is the backpressure."""
     while piece := await reply.read():
         if out := turn.receive_data(piece):
