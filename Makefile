@@ -10,6 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes
 CLIENTS := .venv-clients
+CLIENT_NAMES := $(patsubst tests/clients/%/requirements.in,%,$(wildcard tests/clients/*/requirements.in))
 COMPILE := -m piptools compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links
 
 .PHONY: help run test lint format bench lock clean
@@ -19,7 +20,7 @@ help:
 run: $(VENV)/.run
 	@LOG_FORMAT=$${LOG_FORMAT:-console} $(BIN)/python -m proxy serve --demo
 
-test: $(VENV)/.dev $(CLIENTS)/litellm/.done
+test: $(VENV)/.dev $(CLIENT_NAMES:%=$(CLIENTS)/%/.done)
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.dev
@@ -57,7 +58,8 @@ $(CLIENTS)/%/.done: tests/clients/%/requirements.lock
 lock: $(VENV)/.dev
 	$(BIN)/python $(COMPILE) -o requirements.lock pyproject.toml
 	$(BIN)/python $(COMPILE) -o tests/requirements.lock tests/requirements.in
-	$(BIN)/python $(COMPILE) -o tests/clients/litellm/requirements.lock tests/clients/litellm/requirements.in
+	for client in $(CLIENT_NAMES); do $(BIN)/python $(COMPILE) -o tests/clients/$$client/requirements.lock \
+		tests/clients/$$client/requirements.in || exit 1; done
 
 clean:
 	rm -rf $(VENV) $(CLIENTS) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
