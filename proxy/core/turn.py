@@ -104,7 +104,10 @@ class Turn:
         """What goes to the caller now that the upstream has sent ``data``; often nothing."""
         if not self._round.over:
             self._reader.receive_data(data)
-        return self._take()
+        out = self._rendering.take()
+        if out:
+            self.committed = True
+        return out
 
     def receive_eof(self) -> RoundEnd:
         """The upstream has ended cleanly, or its round is over."""

@@ -3,6 +3,7 @@
 import time
 
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
 
 from proxy.telemetry.record import Record
 
@@ -21,6 +22,7 @@ class Outlet:
     def __init__(self, request: web.Request, record: Record, headers: dict[str, str]) -> None:
         self.writing = False
         self.response = web.StreamResponse(headers=HEADERS | headers)
+        self._writer: AbstractStreamWriter | None = None
         self._request = request
         self._record = record
 
@@ -28,24 +30,27 @@ class Outlet:
     def opened(self) -> bool:
         return self.response.prepared
 
-    async def open(self) -> None:
-        if not self.response.prepared:
-            await self.response.prepare(self._request)
+    async def open(self) -> AbstractStreamWriter:
+        if self._writer is None:
+            self._writer = await self.response.prepare(self._request)
+            assert self._writer is not None, "a response is prepared for one request"
+        return self._writer
 
     async def write(self, data: bytes) -> None:
         """Sends whole messages; returns when the caller keeps up."""
-        if self._record.first_write is None:
-            self._record.first_write = time.monotonic()
-            await self.open()
-        self._record.sent += len(data)
+        record = self._record
+        if record.first_write is None:
+            record.first_write = time.monotonic()
+        writer = self._writer or await self.open()
+        record.sent += len(data)
         self.writing = True
-        await self.response.write(data)
+        await writer.write(data)
         self.writing = False
 
     async def keepalive(self) -> None:
         """A comment that no client takes for an event; skipped while the caller does not read anyway."""
         if not self.writing:
-            await self.response.write(KEEPALIVE)
+            await (await self.open()).write(KEEPALIVE)
 
     def abort(self) -> None:
         """Drops the connection, with whatever the caller has not read."""

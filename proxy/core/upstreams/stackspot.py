@@ -144,7 +144,10 @@ class StackSpotReader:
         texts = self._texts
         for name, payload in self._decoder.receive_data(data):
             self.events += 1
-            message = _json(payload)
+            try:
+                message = orjson.loads(payload)
+            except orjson.JSONDecodeError:
+                message = None
             if (
                 type(message) is dict
                 and len(message) == 1
