@@ -8,6 +8,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
+NODE_CLIENTS := tests/clients/node/node_modules/.done
 INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes
 CLIENTS := .venv-clients
 CLIENT_NAMES := $(patsubst tests/clients/%/requirements.in,%,$(wildcard tests/clients/*/requirements.in))
@@ -20,7 +21,7 @@ help:
 run: $(VENV)/.run
 	@LOG_FORMAT=$${LOG_FORMAT:-console} $(BIN)/python -m proxy serve --demo
 
-test: $(VENV)/.dev $(CLIENT_NAMES:%=$(CLIENTS)/%/.done)
+test: $(VENV)/.dev $(CLIENT_NAMES:%=$(CLIENTS)/%/.done) $(NODE_CLIENTS)
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.dev
@@ -55,11 +56,18 @@ $(CLIENTS)/%/.done: tests/clients/%/requirements.lock
 	@$(CLIENTS)/$*/bin/python $(INSTALL) -r $<
 	@touch $@
 
+# The clients for Node; without npm their tests are skipped (in CI they fail).
+$(NODE_CLIENTS): tests/clients/node/package-lock.json tests/clients/node/package.json
+	@if command -v npm >/dev/null; then \
+		echo "setting up tests/clients/node" && (cd tests/clients/node && npm ci --loglevel=error) && touch $@; \
+	else echo "npm is missing: the tests of the Node clients will be skipped"; fi
+
 lock: $(VENV)/.dev
 	$(BIN)/python $(COMPILE) -o requirements.lock pyproject.toml
 	$(BIN)/python $(COMPILE) -o tests/requirements.lock tests/requirements.in
 	for client in $(CLIENT_NAMES); do $(BIN)/python $(COMPILE) -o tests/clients/$$client/requirements.lock \
 		tests/clients/$$client/requirements.in || exit 1; done
+	cd tests/clients/node && npm install openai@latest ai@latest @ai-sdk/openai-compatible@latest zod@latest
 
 clean:
-	rm -rf $(VENV) $(CLIENTS) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(CLIENTS) tests/clients/node/node_modules build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ class Node:
     file: str
     raw: Any
     lookup: Callable[[str], str | None]
+    source: str | None = None
+    """A scalar as it stands in the file: ``0777`` is a number to YAML and may be an id to its user."""
 
     def error(self, problem: str) -> ConfigError:
         return ConfigError(f"{self.where}: {self.path or 'the file'}: {problem}")
@@ -82,7 +84,10 @@ class Node:
             return None
         if isinstance(value, bool | dict | list):
             raise self.error("a text is expected here")
-        return str(value)
+        text = self.source if self.source is not None and not isinstance(value, str) else str(value)
+        if not text.isprintable():
+            raise self.error("it holds a line break or another control character")
+        return text
 
     def number(self, at_least: float = 0) -> float | None:
         value = self.value()
@@ -159,9 +164,9 @@ def _node(node: yaml.Node, path: str, file: str, loader: yaml.SafeLoader, lookup
             key = str(loader.construct_object(key_node))
             inner = f"{path}.{key}" if path else key
             value = _node(value_node, inner, file, loader, lookup)
-            raw[key] = Node(inner, key_node.start_mark.line + 1, file, value.raw, lookup)
+            raw[key] = replace(value, line=key_node.start_mark.line + 1)
     elif isinstance(node, yaml.SequenceNode):
         raw = [_node(item, f"{path}[{index}]", file, loader, lookup) for index, item in enumerate(node.value)]
     else:
         raw = loader.construct_object(node)
-    return Node(path, line, file, raw, lookup)
+    return Node(path, line, file, raw, lookup, node.value if isinstance(node, yaml.ScalarNode) else None)

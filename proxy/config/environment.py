@@ -19,7 +19,9 @@ class Environment:
     def __call__(self, name: str) -> str | None:
         """The value, or that of the file that ``NAME_FILE`` names. Raises ``ConfigError`` for a file that
         cannot be read."""
-        value = self._real.get(name) or self._dotenv.get(name)
+        value = (self._real.get(name) or self._dotenv.get(name) or "").strip()
+        if not value.isprintable():
+            raise ConfigError(f"{name}: it holds a line break or another control character")
         if value or name not in SECRET_FILES:
             return value or None
         path = self._real.get(f"{name}_FILE") or self._dotenv.get(f"{name}_FILE")

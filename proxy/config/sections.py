@@ -17,6 +17,9 @@ _SECTIONS = ("correlation", "timeouts", "limits", "tools")
 _NUMBERS = ("keepalive_s", "commit_after", "drain_timeout")
 _FLAGS = ("strict_params", "enforce_max_tokens")
 _HEADER = re.compile(r"[A-Za-z0-9-]+")
+_TAKEN = frozenset(
+    {"authorization", "connection", "content-length", "content-type", "cookie", "host", "transfer-encoding"}
+)
 
 
 class SectionReader:
@@ -59,7 +62,7 @@ class SectionReader:
         keys = node.fields(("header", "required", "also_accept")) if node else {}
         correlation = self._with(Correlation(), "header", keys.get("header"), _header)
         correlation = self._with(correlation, "required", keys.get("required"), Node.flag)
-        return self._with(correlation, "also_accept", keys.get("also_accept"), _texts)
+        return self._with(correlation, "also_accept", keys.get("also_accept"), _sources)
 
     def _section(self, defaults: Section, node: Node | None) -> Section:
         """A section of numbers and flags, each read as its default is."""
@@ -82,6 +85,8 @@ def _header(node: Node) -> str | None:
     name = node.text()
     if name is not None and not _HEADER.fullmatch(name):
         raise node.error(f"a header's name is expected here, not {name!r}")
+    if name is not None and name.lower() in _TAKEN:
+        raise node.error(f"the header {name!r} has a meaning of its own")
     return name
 
 
@@ -89,5 +94,10 @@ def _positive(node: Node) -> float | None:
     return node.number(at_least=0.001)
 
 
-def _texts(node: Node) -> tuple[str, ...]:
-    return tuple(text for item in node.items() if (text := item.text()))
+def _sources(node: Node) -> tuple[str, ...]:
+    """Headers, or the one place in the body."""
+    found = [(item, text) for item in node.items() if (text := item.text())]
+    for item, text in found:
+        if text != "metadata.session_id" and not _HEADER.fullmatch(text):
+            raise item.error(f"a header's name or metadata.session_id is expected here, not {text!r}")
+    return tuple(text for _, text in found)

@@ -106,7 +106,7 @@ class Call:
         """The tools that the model may call in this request."""
         if self.choice.mode == "none":
             return ()
-        names = self.choice.names
+        names = frozenset(self.choice.names)
         return tuple(tool for tool in self.tools if tool.name in names) if names else self.tools
 
 

@@ -45,7 +45,8 @@ _SCHEMA = "The answer is one JSON value that fits this JSON Schema, and nothing 
 _LEFT_OUT = "The {dropped} oldest messages are left out here: the conversation is too long."
 _CALL_AGAIN = """\
 Your last message has a function call that cannot be read: {fault}. Write that call again, and any that should \
-follow it, correctly, as the block {start} ... {end} and nothing else."""
+follow it, correctly, as the block {start} ... {end} and nothing else. Calls before it were received: do not repeat \
+them."""
 _CALL_NOW = "Your last message has {fault}. Write that call now, as the block {start} ... {end} and nothing else."
 _JSON_AGAIN = (
     "Your last message is not what was asked for: {fault}. Write the whole JSON again, correctly, and nothing else."

@@ -43,6 +43,8 @@ class Turn:
     def __init__(self, call: Call, rendering: Rendering, max_rounds: int = MAX_ROUNDS) -> None:
         self.call = call
         self.committed = False
+        self.rendered = False
+        """Something was told to the caller's rendering, sent or not: it cannot be told again."""
         self.rounds = 0
         self.calls: list[DetectedCall] = []
         self.invalid_calls = 0
@@ -55,6 +57,7 @@ class Turn:
         self._round: _Round
         self._max_rounds = max_rounds
         self._tried: set[type[ProxyError]] = set()
+        self._correction: InvalidAnswer | None = None
 
     @property
     def round_over(self) -> bool:
@@ -158,9 +161,10 @@ class Turn:
             return None
         self._tried.add(type(error))
         if isinstance(error, InvalidAnswer) and error.written:
-            return self._open_round(correction=error)
-        if isinstance(error, ContextTooLong) and not self.committed:
-            return self._open_round(room=error.room or SMALLER)
+            self._correction = error
+            return self._open_round(error)
+        if isinstance(error, ContextTooLong) and not self.rendered:
+            return self._open_round(self._correction, room=error.room or SMALLER)
         return None
 
     def _take(self) -> bytes:
@@ -179,16 +183,17 @@ class _Round:
         self._turn = turn
         self._rendering = rendering
         self._repair = correction if isinstance(correction, ToolCallUnreadable) else None
-        self._corrected = correction is not None
         self._calls = 0
 
     def text(self, piece: str) -> None:
         if self._repair is None:  # a repair is asked for its call, not for what is said round it
+            self._turn.rendered = True
             self._rendering.text(piece)
 
     def call(self, id: str, name: str) -> None:
         self._calls += 1
-        self._turn.calls.append(DetectedCall(name, repaired=self._corrected))
+        self._turn.rendered = True
+        self._turn.calls.append(DetectedCall(name, repaired=self._repair is not None))
         self._rendering.call(id, name)
 
     def arguments(self, piece: str) -> None:
@@ -196,6 +201,7 @@ class _Round:
         self._rendering.arguments(piece)
 
     def frames(self, data: bytes, count: int) -> None:
+        self._turn.rendered = True
         cast(Verbatim, self._rendering).frames(data, count)
 
     def body(self, data: bytes) -> None:

@@ -8,9 +8,10 @@ from urllib.parse import urlencode
 import orjson
 
 from proxy.dispatch.transport import Transport
-from proxy.errors import ProxyError, UpstreamAuth, UpstreamFailed
+from proxy.errors import ConnectTimeout, ProxyError, UpstreamAuth, UpstreamFailed
 
-DEFAULT_LIFETIME_S = 300.0  # for an answer without expires_in
+DEFAULT_LIFETIME_S = 300.0  # for an answer without a usable expires_in
+LOGIN_TIMEOUT_S = 20.0
 RENEW_EARLY_S = 60.0
 FAILURE_MEMORY_S = 2.0
 
@@ -63,7 +64,15 @@ class ClientCredentials:
     """
 
     def __init__(
-        self, transport: Transport, url: str, client_id: str, client_secret: str, observer: LoginObserver
+        self,
+        transport: Transport,
+        url: str,
+        client_id: str,
+        client_secret: str,
+        observer: LoginObserver,
+        *,
+        timeout: float = LOGIN_TIMEOUT_S,
+        failure_memory: float = FAILURE_MEMORY_S,
     ) -> None:
         self._transport = transport
         self._url = url
@@ -71,6 +80,8 @@ class ClientCredentials:
             {"grant_type": "client_credentials", "client_id": client_id, "client_secret": client_secret}
         ).encode()
         self._observer = observer
+        self._timeout = timeout
+        self._failure_memory = failure_memory
         self._authorization: str | None = None
         self._renew_at = 0.0
         self._expires_at = 0.0
@@ -110,9 +121,9 @@ class ClientCredentials:
     async def _fetch(self) -> str:
         started = time.monotonic()
         try:
-            token, lifetime = await self._request()
+            token, lifetime = await self._request_in_time()
         except ProxyError as error:
-            self._failure = (time.monotonic() + FAILURE_MEMORY_S, error)
+            self._failure = (time.monotonic() + self._failure_memory, error)
             self._observer.login("failed", time.monotonic() - started, error)
             raise
         self._failure = None
@@ -121,6 +132,14 @@ class ClientCredentials:
         self._renew_at = started + max(lifetime - RENEW_EARLY_S, lifetime * 0.8)
         self._observer.login("succeeded", time.monotonic() - started, None)
         return self._authorization
+
+    async def _request_in_time(self) -> tuple[str, float]:
+        """One login serves everybody who waits: one that hangs must not hold them all for ever."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._request()
+        except TimeoutError:
+            raise ConnectTimeout(f"the login did not answer within {self._timeout:g} s") from None
 
     async def _request(self) -> tuple[str, float]:
         """A token and its lifetime in seconds."""
@@ -132,18 +151,20 @@ class ClientCredentials:
             reply.close()
         if reply.status >= 500:
             raise UpstreamFailed(f"the login answered {reply.status}", status=reply.status)
+        if reply.status == 429:
+            raise UpstreamFailed("the login is limited just now", status=503)
         if reply.status != 200:
             raise UpstreamAuth(
                 f"the login was refused with {reply.status}: check CLIENT_ID, CLIENT_SECRET and REALM of the proxy"
             )
         try:
             answer = orjson.loads(body)
-            token, lifetime = answer["access_token"], float(answer.get("expires_in") or DEFAULT_LIFETIME_S)
+            token, lifetime = answer["access_token"], float(answer.get("expires_in") or 0)
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
             raise UpstreamFailed("the login answered without a token") from None
-        if not isinstance(token, str) or not token.isascii() or not token.isprintable():
+        if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable():
             raise UpstreamFailed("the login answered with something that is no token")
-        return token, lifetime
+        return token, lifetime if 0 < lifetime < float("inf") else DEFAULT_LIFETIME_S
 
 
 def _retrieve(task: asyncio.Task[str]) -> None:

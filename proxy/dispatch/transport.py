@@ -1,5 +1,6 @@
 """aiohttp's client side. Every exception of its own becomes one of ``proxy.errors`` here and nowhere else."""
 
+import asyncio
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,9 +11,11 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 
 from proxy import __version__
-from proxy.errors import ConnectTimeout, ProxyError, UpstreamTLS, UpstreamTruncated, UpstreamUnreachable
+from proxy.errors import ConnectTimeout, ProxyError, UpstreamBroken, UpstreamTLS, UpstreamTruncated, UpstreamUnreachable
 
 READ_BUFFER = 64 * 1024  # bytes held for a caller that does not keep up, before the upstream is paused
+CLOSING_S = 0.25
+"""How long an upstream may take to end its response behind the answer's end, for its connection to be kept."""
 REFUSAL_LIMIT = 64 * 1024
 
 
@@ -20,7 +23,9 @@ class Reply:
     """An upstream's response whose headers have come. ``close`` it always; one that was read to its end gives
     its connection back."""
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, closing: set[asyncio.Task[None]]) -> None:
+        self._closing = closing
+        self._settling: asyncio.Task[None] | None = None
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
         self._response = response
@@ -49,17 +54,34 @@ class Reply:
             pass
         return body[:limit]
 
-    def at_end(self) -> bool:
-        return self._content.at_eof()
+    def settle(self) -> None:
+        """The answer is over: what is left of the response, normally nothing, is read in the background, so that
+        its connection can be used again. ``close`` then has nothing more to do."""
+        if not self._content.at_eof():
+            self._settling = asyncio.create_task(self._read_to_end())
+            self._closing.add(self._settling)
+            self._settling.add_done_callback(self._closing.discard)
 
     def close(self) -> None:
-        self._response.release()  # closes the connection unless the response was read to its end
+        if self._settling is None:
+            self._response.release()  # closes the connection unless the response was read to its end
+
+    async def _read_to_end(self) -> None:
+        try:
+            async with asyncio.timeout(CLOSING_S):
+                while await self.read():
+                    pass
+        except (TimeoutError, UpstreamTruncated):
+            pass
+        finally:
+            self._response.release()
 
 
 class Transport:
     """A pool of connections. ``connect_timeout`` is in seconds; other time-outs are the caller's matter."""
 
     def __init__(self, connect_timeout: float) -> None:
+        self._closing: set[asyncio.Task[None]] = set()
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout),
@@ -75,9 +97,13 @@ class Transport:
             response = await self._session.post(
                 url, headers=headers, data=body, allow_redirects=False, ssl=tls, proxy=_proxy_for(url)
             )
-        return Reply(response)
+        return Reply(response, self._closing)
 
     async def close(self) -> None:
+        for task in self._closing:
+            task.cancel()
+        if self._closing:
+            await asyncio.wait(self._closing)
         await self._session.close()
 
 
@@ -109,6 +135,8 @@ def _foreign(url: str) -> Iterator[None]:
         raise ConnectTimeout(f"{host} did not accept a connection in time") from None
     except aiohttp.ClientConnectorError as error:
         raise UpstreamUnreachable(f"no connection to {host}: {_reason(error)}") from None
+    except aiohttp.ClientResponseError:  # its own words hold the whole address
+        raise UpstreamBroken(f"{host} answered with something that is no HTTP") from None
     except (aiohttp.ClientError, OSError) as error:
         raise _unanswered(host, error) from None
 

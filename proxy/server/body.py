@@ -2,9 +2,10 @@
 
 import asyncio
 
-from aiohttp import web
+import aiohttp
+from aiohttp import http_exceptions, web
 
-from proxy.errors import BodyTooLarge, BodyTooSlow
+from proxy.errors import BodyTooLarge, BodyTooSlow, InvalidRequest
 
 
 async def read_body(request: web.Request, timeout: float) -> bytes:
@@ -17,6 +18,8 @@ async def read_body(request: web.Request, timeout: float) -> bytes:
             return await request.read()
     except web.HTTPRequestEntityTooLarge:
         raise _too_large(request) from None
+    except (web.RequestPayloadError, aiohttp.ClientPayloadError, http_exceptions.HttpProcessingError):
+        raise InvalidRequest("the body does not hold what its headers say") from None
     except TimeoutError:
         raise BodyTooSlow(f"the body did not arrive within {timeout:g} s") from None
 

@@ -17,7 +17,7 @@ from proxy.dispatch.transport import Reply
 from proxy.errors import Internal, InvalidRequest, ProxyError, TooManyStreams
 from proxy.server.body import read_body
 from proxy.server.outlet import Outlet
-from proxy.server.pump import Write, pump, settle
+from proxy.server.pump import Write, pump
 from proxy.server.state import RECORD
 from proxy.server.watchdog import Watchdog
 from proxy.telemetry.metrics import Metrics
@@ -28,6 +28,7 @@ log = structlog.get_logger()
 IGNORED = "x-proxy-ignored-params"
 ANSWERED_BY = "x-proxy-upstream-model"
 USAGE = "x-proxy-usage"
+STREAMED = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache", "x-accel-buffering": "no"}
 
 
 class Inference:
@@ -61,7 +62,7 @@ class Inference:
             raise TooManyStreams("the proxy serves as many answers as it may; try again shortly", retry_after=1)
         record.provider, record.upstream = deployment.provider, deployment.label
         job = _Job(record, call, deployment, headers, ready)
-        return await (self._stream(request, job) if call.stream else self._whole(job))
+        return await (self._stream(request, job) if call.stream else self._whole(request, job))
 
     def _ignored(self, call: Call, deployment: Deployment) -> dict[str, str]:
         ignored = deployment.upstream.admit(call)
@@ -71,25 +72,37 @@ class Inference:
 
     async def _stream(self, request: web.Request, job: "_Job") -> web.StreamResponse:
         turn = self._turn(job, self._caller.stream(job.call))
-        outlet = Outlet(request, job.record, job.headers)
+        outlet = Outlet(request, job.record, web.StreamResponse(headers=STREAMED | job.headers))
         try:
             async with self._watchdog.watch(turn, outlet):
                 await self._converse(job, turn, outlet.write)
+                await outlet.close()
         except ConnectionError:
             raise  # the caller has left
         except Exception as problem:
-            job.record.error = error = _as_proxy_error(problem)
+            error = _as_proxy_error(problem)
             if outlet.writing:  # the caller does not read: there is no telling it
+                job.record.error = error
                 outlet.abort()
                 raise ConnectionResetError from None
-            if out := turn.fail(error, opened=outlet.opened):
-                await outlet.write(out)
-            else:
-                raise error from None
-        await outlet.close()
+            if turn.finish is None:
+                job.record.error = error
+                out = turn.fail(error, opened=outlet.opened)
+                if not out:
+                    raise error from None
+                await self._last_words(turn, outlet, out)
         return outlet.response
 
-    async def _whole(self, job: "_Job") -> web.StreamResponse:
+    async def _last_words(self, turn: Turn, outlet: Outlet, out: bytes) -> None:
+        try:
+            async with self._watchdog.watch(turn, outlet):
+                await outlet.write(out)
+                await outlet.close()
+        except ProxyError:  # they are not read either
+            outlet.abort()
+            raise ConnectionResetError from None
+
+    async def _whole(self, request: web.Request, job: "_Job") -> web.StreamResponse:
         turn = self._turn(job, self._caller.whole(job.call))
         body = bytearray()
 
@@ -102,7 +115,15 @@ class Inference:
         if turn.usage.estimated:
             headers[USAGE] = "estimated"
         job.record.sent = len(body)
-        return web.Response(body=bytes(body), headers=headers)
+        outlet = Outlet(request, job.record, web.Response(body=bytes(body), headers=headers))
+        try:
+            async with self._watchdog.watch(turn, outlet):
+                await outlet.close()
+        except ProxyError as error:
+            job.record.error = error
+            outlet.abort()
+            raise ConnectionResetError from None
+        return outlet.response
 
     def _turn(self, job: "_Job", rendering: Rendering) -> Turn:
         job.record.turn = turn = Turn(job.call, rendering, self._config.max_upstream_calls)
@@ -135,7 +156,7 @@ class Inference:
             await write(end.out)
         log.info("sse.closed", upstream=label, events=turn.round_events, duration_ms=_ms(time.monotonic() - opened))
         if turn.upstream_ended:
-            await settle(reply)
+            reply.settle()
         return end
 
 

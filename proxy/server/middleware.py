@@ -59,7 +59,7 @@ def account(inference: Mapping[str, Caller], config: Config, metrics: Metrics) -
             return response
         except (asyncio.CancelledError, ConnectionError):
             record.left = record.error is None
-            raise
+            raise asyncio.CancelledError from None  # aiohttp takes anything else for a fault of ours
         finally:
             metrics.request(record.route, record.model, status)
             if request.path in inference:

@@ -1,4 +1,4 @@
-"""The caller's end of a streamed answer."""
+"""The caller's end of an answer."""
 
 import time
 
@@ -8,7 +8,6 @@ from aiohttp.abc import AbstractStreamWriter
 from proxy.telemetry.record import Record
 
 KEEPALIVE = b": keepalive\n\n"
-HEADERS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache", "x-accel-buffering": "no"}
 
 
 class Outlet:
@@ -19,9 +18,9 @@ class Outlet:
     ``opened`` once the headers are out.
     """
 
-    def __init__(self, request: web.Request, record: Record, headers: dict[str, str]) -> None:
+    def __init__(self, request: web.Request, record: Record, response: web.StreamResponse) -> None:
         self.writing = False
-        self.response = web.StreamResponse(headers=HEADERS | headers)
+        self.response = response
         self._writer: AbstractStreamWriter | None = None
         self._request = request
         self._record = record
@@ -48,8 +47,9 @@ class Outlet:
         self.writing = False
 
     async def keepalive(self) -> None:
-        """A comment that no client takes for an event; skipped while the caller does not read anyway."""
-        if not self.writing:
+        """A comment that no client takes for an event; skipped while the caller does not read, so that it never
+        waits."""
+        if not (self.writing or self._request.protocol.writing_paused):
             await (await self.open()).write(KEEPALIVE)
 
     def abort(self) -> None:
@@ -58,4 +58,8 @@ class Outlet:
             self._request.transport.abort()
 
     async def close(self) -> None:
+        """Ends the response; returns when all of it was taken."""
+        await self.open()
+        self.writing = True
         await self.response.write_eof()
+        self.writing = False

@@ -1,11 +1,14 @@
 """structlog: one JSON object a line, or coloured lines for people. Whatever else logs goes the same way."""
 
+import json
 import logging
 import sys
 from typing import Any
 
 import orjson
 import structlog
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web import RequestPayloadError
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 _SHARED: list[Processor] = [
@@ -37,6 +40,7 @@ def configure(level: str, form: str) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
         )
     )
+    logging.getLogger("aiohttp.server").addFilter(_without_traceback_for_bad_http)
     logging.basicConfig(handlers=[handler], level=max(threshold, logging.WARNING), force=True)
     logging.captureWarnings(True)
 
@@ -44,6 +48,14 @@ def configure(level: str, form: str) -> None:
 def for_people(form: str) -> bool:
     """Whether lines are written for people rather than as JSON."""
     return form == "console" or (form == "auto" and sys.stdout.isatty())
+
+
+def _without_traceback_for_bad_http(record: logging.LogRecord) -> bool:
+    """What is no HTTP is the sender's fault, and told in one line."""
+    if record.exc_info and isinstance(record.exc_info[1], HttpProcessingError | RequestPayloadError):
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+        record.exc_info = None
+    return True
 
 
 def _library_event(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
@@ -56,4 +68,7 @@ def _library_event(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 def _dumps(value: Any, default: Any = str, **_: Any) -> str:
-    return orjson.dumps(value, default=default).decode()
+    try:
+        return orjson.dumps(value, default=default).decode()
+    except orjson.JSONEncodeError:  # a number or a text that it does not know how to write: no line is lost
+        return json.dumps(value, default=str)

@@ -1,10 +1,10 @@
 """The body of a chat completion request: what it means, and what is wrong with it."""
 
 import contextlib
+import json
 from dataclasses import replace
 from typing import Any
 
-import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +18,11 @@ TOOL = {"type": "function", "function": {"name": "go", "parameters": {"type": "o
 
 
 def parse(**fields: Any) -> ChatCall:
-    return read(orjson.dumps({"model": "m", "messages": [USER]} | fields), "id", 1)
+    return read(json.dumps({"model": "m", "messages": [USER]} | fields).encode(), "id", 1)
+
+
+def nested(depth: int) -> dict[str, Any]:
+    return {"properties": nested(depth - 1)} if depth else {}
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
@@ -51,6 +55,16 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a choice of an unknown function": (
         {"functions": [{"name": "go"}], "function_call": {"name": "x"}},
         "function_call",
+    ),
+    "a stop that is too long": ({"stop": "x" * 1025}, "stop"),
+    "a model's name that is too long": ({"model": "x" * 257}, "model"),
+    "parameters that are too deep": (
+        {"tools": [{"type": "function", "function": {"name": "go", "parameters": nested(400)}}]},
+        "tools[0].function.parameters",
+    ),
+    "a number that is too large": (
+        {"tools": [{"type": "function", "function": {"name": "go", "parameters": {"maximum": 10**23}}}]},
+        "tools[0].function.parameters",
     ),
     "five stops": ({"stop": list("abcde")}, "stop"),
     "an unknown kind of tool": ({"tools": [{"type": "custom"}]}, "tools[0].type"),
@@ -158,6 +172,7 @@ CHOICES: list[tuple[Any, ToolChoice]] = [
     ("auto", ToolChoice("auto")),
     ("required", ToolChoice("required")),
     ({"type": "function", "function": {"name": "go"}}, ToolChoice("required", ("go",))),
+    ({"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": []}}, ToolChoice("none")),
     (
         {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [{"type": "function", "name": "go"}]}},
         ToolChoice("auto", ("go",)),

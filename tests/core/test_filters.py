@@ -152,7 +152,12 @@ JSONS: dict[str, tuple[str, JsonFormat, str | None]] = {
     "a wrong type": ('{"city": 7}', JsonFormat(CITY), None),
     "a missing key": ("{}", JsonFormat(CITY), None),
     "deep": ("[" * 100_000, JsonFormat({"type": "array"}), None),
-    "a schema that turns in circles": ("{}", JsonFormat({"$ref": "#"}), None),
+    "a schema that turns in circles": ("{}", JsonFormat({"$ref": "#"}), "{}"),
+    "a pattern that backtracks": ('"' + "a" * 60 + '!"', JsonFormat({"pattern": "^(a+)+$"}), None),
+    "unique items, many": ("[" + "{}," * 3000 + "1]", JsonFormat({"uniqueItems": True}), None),
+    "a number of 400 digits": ("1" * 400, JsonFormat({"multipleOf": 0.5}), "1" * 400),
+    "white space without end": ("```json\n{\n" + " " * 100_000, JsonFormat(), None),
+    "backticks without end": ("`" * 100_000, JsonFormat(), None),
 }
 
 
@@ -169,7 +174,7 @@ def test_what_is_wrong_with_json_is_said() -> None:
     answer.text('{"city": 7}')
     answer.finish(Finish("stop"))
     assert isinstance(notes.error, InvalidAnswer)
-    assert "$.city: 7 is not of type 'string'" == notes.error.fault
+    assert '$.city: 7 is not of type "string"' == notes.error.fault
 
 
 def test_json_that_was_cut_short_says_so() -> None:

@@ -48,6 +48,8 @@ CALLS: dict[str, tuple[str, list[tuple[str, ...]]]] = {
     "function_name: before the name": (f"{S}\nfunction_name: go\narguments: {{}}\n{E}", [call("{}")]),
     "no arguments": (f"{S}\ngo\n{E}", [call("{}")]),
     "an empty arguments line": (f"{S}\ngo\narguments:\n{E}", [call("{}")]),
+    "null for arguments": (f"{S}\ngo\narguments: null\n{E}", [call("{}")]),
+    "None for arguments": (f"{S}\ngo\narguments: None\r\n{E}", [call("{}")]),
     "arguments without their label": (f'{S}\ngo\n{{"a": 1}}\n{E}', [call('{"a": 1}')]),
     "arguments on the next line": (f'{S}\ngo\narguments:\n{{"a": 1}}\n{E}', [call('{"a": 1}')]),
     "pretty-printed and nested": (
@@ -81,7 +83,17 @@ CALLS: dict[str, tuple[str, list[tuple[str, ...]]]] = {
     "the case of a name is mended": (f"{S}\nlook_up\n{{}}\n{E}", [call("{}", "Look_Up")]),
     "a functions. prefix is mended": (f"{S}\nfunctions.go\n{{}}\n{E}", [call("{}")]),
     "quotes round a name": (f"{S}\n`go`\n{{}}\n{E}", [call("{}")]),
-    "the platform's own arguments go": (f'{S}\ngo\n{{"step_id": "1", "a": 2}}\n{E}', [call('{"a":2}')]),
+    "the platform's own arguments go": (f'{S}\ngo\n{{"step_id": "1", "a": 2}}\n{E}', [call('{"a": 2}')]),
+    "nothing else changes with them": (
+        f'{S}\ngo\n{{"step_id": "1", "n": 123456789012345678901234567890}}\n{E}',
+        [call('{"n": 123456789012345678901234567890}')],
+    ),
+    "prose on the next line, no end marker": (f'{S}\ngo\n{{"a": 1}}\nI called it.', [call('{"a": 1}')]),
+    "prose on the next line, then another call": (
+        f"{S}\ngo\n{{}}\nI called it.\n{S}\ngo\n{{}}\n{E}",
+        [call("{}"), call("{}")],
+    ),
+    "CR LF and a blank line in a fence": (f"```json\r\n\r\n{S}\r\ngo\r\n{{}}\r\n{E}\r\n```", [call("{}")]),
     "unless the schema has them": (f'{S}\nstep\n{{"step_id": "1"}}\n{E}', [call('{"step_id": "1"}', "step")]),
 }
 PROSE = {
@@ -104,7 +116,12 @@ PROSE = {
 BROKEN = {
     "an unescaped quote": f'{S}\ngo\narguments: {{"a": "x "y" z"}}\n{E}',
     "an unescaped quote at the end": f'{S}\ngo\narguments: {{"a": "x"}}"}}\n{E}',
+    "a quote that closes the object": f'{S}\ngo\n{{"content": "a "}}; b"}}\n{E}',
+    "a quote that closes it before a line break": f'{S}\ngo\n{{"code": "if a == "}}\n  print(1)", "path": "/a"}}\n{E}',
+    "a quote that closes it before a tag": f'{S}\ngo\n{{"content": "<a href="}}>x</a>"}}\n{E}',
+    "a string that is none": f'{S}\ngo\narguments: "\\uZZZZ"\n{E}',
     "not an object": f"{S}\ngo\narguments: city=Rome\n{E}",
+    "a word that begins like null": f"{S}\ngo\narguments: nullable\n{E}",
     "a list": f"{S}\ngo\narguments: [1]\n{E}",
     "a string that holds no object": f'{S}\ngo\narguments: "Rome"\n{E}',
     "the text ends inside": f'{S}\ngo\narguments: {{"a": ',
@@ -160,7 +177,7 @@ def test_keep_text() -> None:
 
 @pytest.mark.parametrize("case", CALLS)
 def test_streamed_arguments_are_the_same(case: str) -> None:
-    if "platform" in case:
+    if "platform" in case or "nothing else" in case:
         return  # what has gone out cannot be taken back
     text, expected = CALLS[case]
     told = same_however_cut(text, lambda pieces: read(pieces, stream_arguments=True))
@@ -179,8 +196,15 @@ def test_held_arguments_come_whole() -> None:
     markers = machine(notes)
     markers.text(f'{S}\ngo\narguments: {{"a": "begun')
     assert [] == notes.told
-    markers.text('"}\n')
+    markers.text(f'"}}\n{E}')
     assert [call('{"a": "begun"}')] == notes.told
+
+
+def test_many_markers_in_one_piece() -> None:
+    """Reading goes on in short steps: what is left of a long piece is not copied for each marker in it."""
+    told = read([f"{S}\nx x\n" * 20_000])
+    assert (f"{S}\nx x\n" * 20_000, "stop") == (told[0][1], told[1][1])
+    assert 5_001 == len(read([f"{S}\ngo\n{{}}\n{E}\n" * 5_000]))
 
 
 def test_not_parallel() -> None:

@@ -1,6 +1,8 @@
 """StackSpot's wire: the request, every form of its stream, its refusals."""
 
 import json
+import re
+from dataclasses import replace
 
 import orjson
 import pytest
@@ -70,6 +72,9 @@ STREAMS: dict[str, tuple[bytes, Told]] = {
     "an event that is no JSON": (sse({"message": "Olá"}, b'{"message": "x', END), HELLO + BROKEN),
     "an event that is no object": (sse({"message": "Olá"}, b"ping", END), HELLO + STOP),
     "a message that is no text": (sse({"message": "Olá"}, {"message": 7}, END), HELLO + BROKEN),
+    "a reason that says it failed": (sse({"message": "Olá"}, {"stop_reason": "timeout"}), HELLO + BROKEN),
+    "a list": (sse({"message": "Olá"}, [{"message": "lost"}], END), HELLO + BROKEN),
+    "[DONE] without its blank line": (sse({"message": "Olá"}) + b"data: [DONE]", HELLO + STOP),
     "not UTF-8": (sse({"message": "Olá"}, b'{"message": "\xff"}', END), HELLO + BROKEN),
     "HTML": (b"<html>\n\nsorry\n\n</html>\n", TRUNCATED),
     "a line without end": (sse({"message": "Olá"}) + b"data: " + b"x" * (1 << 20), HELLO + BROKEN),
@@ -123,6 +128,7 @@ def test_optional_end_marker() -> None:
         "null input": ({"input": None, "output": 2}, Usage(10, 2, estimated=True)),
         "no output": ({"input": 4}, Usage(4, 3, estimated=True)),
         "nothing": ({}, Usage(10, 3, estimated=True)),
+        "numbers that are none": ({"input": "9" * 5000, "output": 1e30}, Usage(10, 3, estimated=True)),
         "nonsense": ({"input": "many", "output": -1}, Usage(10, 3, estimated=True)),
     }.values(),
 )
@@ -213,3 +219,20 @@ def test_refusals_say_what_matters() -> None:
 def test_the_upstreams_own_retry_after(case: str) -> None:
     status, body, _ = REFUSALS[case]
     assert 7 == AGENT.refuse(status, {"retry-after": "7"}, body).retry_after
+
+
+def test_agent_ids_and_secrets_stay_inside() -> None:
+    said = envelope("X_1", "agent 01AGENT refused secret")
+    assert "01AGENT" not in AGENT.refuse(400, {}, said).message
+    assert "secret" not in AGENT.refuse(400, {}, said).message
+    notes = Notes()
+    reader = AGENT.exchange(a_call(), Round()).reader(notes)
+    reader.receive_data(b"data: " + said + b"\n\n")
+    assert notes.error
+    assert "01AGENT" not in notes.error.message
+
+
+@pytest.mark.parametrize("agent_id", ["a/../b?c#d", "ção"])
+def test_agent_ids_are_opaque(agent_id: str) -> None:
+    path = replace(AGENT, agent_id=agent_id).exchange(a_call(), Round()).outgoing.path
+    assert re.fullmatch(r"/v1/agent/[\w%.]+/chat", path)

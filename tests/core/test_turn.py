@@ -281,3 +281,27 @@ def test_stream_and_whole_tell_the_same(case: str) -> None:
     assert (message["content"] or "") == "".join(delta.get("content", "") for delta in streamed)
     opened = [call for delta in streamed for call in delta.get("tool_calls", []) if "id" in call]
     assert [call["id"] for call in opened] == [call["id"] for call in message.get("tool_calls", [])]
+
+
+@pytest.mark.parametrize("streamed", [True, False], ids=["stream", "whole"])
+def test_what_was_told_is_never_told_twice(streamed: bool) -> None:
+    """A prompt found too long in the middle of an answer is not shrunk: the answer has begun, sent or not."""
+    call = a_call("Weather?", stream=streamed)
+    turn = Turn(call, ChatStream(call) if streamed else ChatWhole(call))
+    turn.begin(AGENT)
+    turn.receive_data(sse({"message": "Hello"}, {"type": "error", "code": "INFERENCE_6001_X", "details": ""}))
+    end = turn.receive_eof()
+    assert end.again is None
+    assert isinstance(end.error, ContextTooLong)
+
+
+def test_a_repair_that_does_not_fit_ends_in_an_error() -> None:
+    turn, _ = begin(tools=(WEATHER,))
+    say(turn, f"Intro.\n{GOOD}\n{BROKEN}")
+    assert turn.refused(ContextTooLong("too long")) is None
+
+
+def test_a_shrunk_prompt_keeps_its_correction() -> None:
+    turn, _ = begin(**JSON_WANTED)
+    say(turn, PROSE)
+    assert PROSE in prompt_of(turn.refused(ContextTooLong("too long", room=0.9)))

@@ -6,6 +6,9 @@ import time
 import httpx
 import pytest
 
+from proxy.dispatch.credentials import ClientCredentials
+from proxy.dispatch.transport import Transport
+from proxy.errors import ConnectTimeout, ProxyError
 from tests.conftest import Launch
 from tests.support.chat import PATH, ask, body
 from tests.support.processes import CREDENTIALS, Proxy, StandIn
@@ -110,3 +113,35 @@ def test_a_ready_key(launch: Launch, stand_in: StandIn) -> None:
     assert 200 == ask(proxy, "ready-key").status_code
     assert [] == proxy.events(event="auth.succeeded")
     assert "planted-key" not in proxy.output
+
+
+async def test_a_login_that_hangs_does_not_hold_the_next_one(unused_tcp_port: int) -> None:
+    """It fails for those who wait, and the next request logs in anew."""
+    hung = asyncio.Event()
+    told: list[str] = []
+
+    class Observer:
+        def login(self, outcome: str, seconds: float, error: ProxyError | None) -> None:
+            told.append(outcome)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"client_secret=s")
+        if hung.is_set():
+            body = b'{"access_token": "t", "expires_in": 60}'
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+            await writer.drain()
+        else:
+            hung.set()
+            await asyncio.sleep(5)
+        writer.close()
+
+    transport = Transport(1)
+    url = f"http://127.0.0.1:{unused_tcp_port}/token"
+    credentials = ClientCredentials(transport, url, "c", "s", Observer(), timeout=0.2, failure_memory=0)
+    server = await asyncio.start_server(answer, "127.0.0.1", unused_tcp_port)
+    async with server:
+        with pytest.raises(ConnectTimeout):
+            await credentials.authorization()
+        assert "Bearer t" == await credentials.authorization()
+    assert ["failed", "succeeded"] == told
+    await transport.close()

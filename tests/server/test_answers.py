@@ -1,6 +1,8 @@
 """Answers through a real proxy: whole and streamed, each way they can end, and what is left behind."""
 
 import itertools
+import json
+import socket
 import time
 from typing import Any
 
@@ -300,3 +302,22 @@ def test_the_log_and_the_metrics_tell_the_story(launch: Launch, stand_in: StandI
     assert 1 == proxy.metric("proxy_time_to_first_token_seconds_count")
     assert 1 == proxy.metric("proxy_overhead_seconds_count")
     assert CREDENTIALS["CLIENT_SECRET"] not in proxy.output
+
+
+@pytest.mark.parametrize("streamed", [True, False], ids=["stream", "whole"])
+def test_a_caller_that_does_not_read_is_cut_off(
+    launch: Launch, stand_in: StandIn, correlation_id: str, streamed: bool
+) -> None:
+    proxy = launch(STACKSPOT + "proxy: {timeouts: {write_stall: 1}}\n")
+    stand_in.script(correlation_id, {"deltas": ["x" * 100_000] * 100, "interval_s": 0})
+    host, port = proxy.url.removeprefix("http://").split(":")
+    sent = json.dumps(body(model="chat", stream=streamed)).encode()
+    head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\ncorrelation-id: {correlation_id}\r\ncontent-length: {len(sent)}\r\n\r\n"
+    with socket.socket() as caller:
+        caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        caller.connect((host, int(port)))
+        caller.sendall(head.encode() + sent)
+        line = proxy.wait_event(event="request.finished", correlation_id=correlation_id, seconds=10)
+    assert ("write_stall", 499) == (line["end_reason"], line["status"])
+    assert 0 == proxy.metric("proxy_streams_in_flight")
+    assert "Traceback" not in proxy.output

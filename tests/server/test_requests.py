@@ -25,6 +25,7 @@ def error_of(reply: Any) -> dict[str, Any]:
     {
         "malformed JSON": ({"content": b"{"}, 400, None, None),
         "not UTF-8": ({"content": b'{"model": "\xff"}'}, 400, None, None),
+        "no gzip": ({"headers": HEADERS | {"content-encoding": "gzip"}, "content": b"{}"}, 400, None, None),
         "an empty body": ({"content": b""}, 400, None, None),
         "a wrong type": ({"json": body(messages=[{"role": "user", "content": 7}])}, 400, None, "messages[0].content"),
         "an unknown model": ({"json": body(model="gpt-x")}, 404, "model_not_found", "model"),

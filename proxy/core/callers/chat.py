@@ -1,5 +1,7 @@
 """OpenAI Chat Completions, as a caller's dialect."""
 
+import json
+
 import orjson
 
 from proxy.core.answer import Finish, Rendering, Usage
@@ -196,7 +198,7 @@ class ChatWhole:
             message["tool_calls"] = [{"id": id_, "type": "function", "function": made} for id_, made in calls]
         reason = _reason(end, self._call.legacy_functions)
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reason}
-        rest = orjson.dumps({"choices": [choice], "usage": _usage(end.usage or Usage(0, 0))})
+        rest = _json({"choices": [choice], "usage": _usage(end.usage or Usage(0, 0))})
         self._body = _head(self._call, "chat.completion", end.model) + b"," + rest[1:]
 
     def fail(self, error: ProxyError) -> None:
@@ -217,11 +219,11 @@ def _head(call: Call, kind: str, answered_by: str | None = None) -> bytes:
     return orjson.dumps(head)[:-1]
 
 
-def _json(text: str) -> bytes:
+def _json(value: object) -> bytes:
     try:
-        return orjson.dumps(text)
+        return orjson.dumps(value)
     except orjson.JSONEncodeError:  # a lone surrogate, which UTF-8 cannot carry
-        return orjson.dumps(text.encode(errors="replace").decode())
+        return json.dumps(value, ensure_ascii=False).encode(errors="replace")
 
 
 def _usage(usage: Usage) -> dict[str, object]:

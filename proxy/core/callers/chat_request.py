@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_type_hints
 
 import msgspec
+import orjson
 from msgspec import Meta, Struct
 
 from proxy.core.call import (
@@ -23,11 +24,14 @@ from proxy.core.call import (
 from proxy.errors import InvalidRequest
 
 DIALECT = "openai-chat"
+MEDIA = frozenset({"image_url", "input_image", "image", "input_audio", "audio", "file", "input_file", "video_url"})
+SESSION_CHARS = 128
 TOOL_NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,128}")
 
 Unit = Annotated[float, Meta(ge=0, le=1)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 Count = Annotated[int, Meta(ge=1)]
+StopText = Annotated[str, Meta(max_length=1024)]
 
 
 class Part(Struct):
@@ -112,7 +116,7 @@ class Unsupported(Struct, kw_only=True):
 
 
 class Request(Unsupported, kw_only=True):
-    model: Annotated[str, Meta(min_length=1)]
+    model: Annotated[str, Meta(min_length=1, max_length=256)]
     messages: Annotated[list[Message], Meta(min_length=1)]
     stream: bool | None = None
     stream_options: StreamOptions | None = None
@@ -122,7 +126,7 @@ class Request(Unsupported, kw_only=True):
     parallel_tool_calls: bool | None = None
     functions: list[Function] | None = None
     function_call: str | FunctionName | None = None
-    stop: str | Annotated[list[str], Meta(max_length=4)] | None = None
+    stop: StopText | Annotated[list[StopText], Meta(max_length=4)] | None = None
     response_format: ResponseFormat | None = None
     session_id: str | None = None
 
@@ -213,7 +217,8 @@ def _sent(request: Request) -> tuple[str, ...]:
 
 def _session(request: Request) -> str | None:
     in_metadata = (request.metadata or {}).get("session_id")
-    return in_metadata if isinstance(in_metadata, str) else request.session_id or request.user
+    session = in_metadata if isinstance(in_metadata, str) else request.session_id or request.user
+    return session[:SESSION_CHARS] if session else None
 
 
 def _conversation(messages: list[Message]) -> tuple[str, tuple[Entry, ...], tuple[str, ...]]:
@@ -263,14 +268,11 @@ def _text(message: Message, at: str, media: dict[str, None]) -> str:
             param = f"{at}.content[{index}].{part.type}"
             raise InvalidRequest(f"{param}: a {part.type} part needs it", param=param)
         if text is None:
-            media[_header_word(part.type)] = None
-            text = f"[{part.type}: not shown, this model reads text only]"
+            kind = part.type if part.type in MEDIA else "media"
+            media[kind] = None
+            text = f"[{kind}: not shown, this model reads text only]"
         texts.append(text)
     return "\n".join(texts)
-
-
-def _header_word(text: str) -> str:
-    return re.sub(r"[^\w.-]", "_", text[:40], flags=re.ASCII)
 
 
 def _calls(message: Message) -> tuple[ToolCall, ...]:
@@ -299,7 +301,16 @@ def _functions(functions: list[Function]) -> tuple[Tool, ...]:
 def _tool(function: Function, at: str) -> Tool:
     if not TOOL_NAME.fullmatch(function.name):
         raise InvalidRequest(f"{at}.name: 1 to 128 of A-Z a-z 0-9 _ . : / -", param=f"{at}.name")
+    _check_json(function.parameters, f"{at}.parameters")
     return Tool(function.name, function.description or "", function.parameters or {})
+
+
+def _check_json(value: object, at: str) -> None:
+    """What goes into a prompt has to be JSON that can be written again."""
+    try:
+        orjson.dumps(value)
+    except orjson.JSONEncodeError as error:
+        raise InvalidRequest(f"{at}: {error}", param=at) from None
 
 
 def _legacy_choice(choice: str | FunctionName | None, tools: tuple[Tool, ...]) -> ToolChoice:
@@ -318,6 +329,7 @@ def _format(wanted: ResponseFormat | None) -> JsonFormat | None:
     if wanted.json_schema is None or wanted.json_schema.schema is None:
         param = "response_format.json_schema.schema"
         raise InvalidRequest(f"{param}: it is missing", param=param)
+    _check_json(wanted.json_schema.schema, "response_format.json_schema.schema")
     return JsonFormat(wanted.json_schema.schema)
 
 
@@ -334,7 +346,7 @@ def _choice(choice: str | dict[str, Any] | None, tools: tuple[Tool, ...]) -> Too
         case {"type": "function", "function": {"name": str(name)}}:
             parsed = ToolChoice("required", (name,))
         case {"type": "allowed_tools", "allowed_tools": {"mode": "auto" | "required" as mode, "tools": list(allowed)}}:
-            parsed = ToolChoice(mode, tuple(_allowed_name(tool) for tool in allowed))
+            parsed = ToolChoice(mode, tuple(_allowed_name(tool) for tool in allowed)) if allowed else ToolChoice("none")
         case _:
             raise InvalidRequest(
                 "tool_choice: 'none', 'auto', 'required', a named function or allowed_tools", param="tool_choice"

@@ -14,12 +14,17 @@ HEADER_LIMIT = 512
 """Characters from the start marker to the end of the name line, and from there to the arguments. What takes
 longer was prose."""
 
+_TEXT_BEHIND = "text goes on behind the arguments; a quote inside a string may not be escaped"
+DOUBT_LIMIT = 4096
+"""How far behind the arguments an end marker is looked for, when other text stands there."""
+
 _TO_NAME = re.compile(r"[ \t\r]*\n\s*")
 _NAME = re.compile(r"(?:function_name[ \t]*:)?[ \t]*([`\"']?)([\w.:/-]{1,128})\1")
 _LABEL = re.compile(r"arguments[ \t]*:", re.IGNORECASE)
+_NOTHING = re.compile(r"(?:null|None)\s")
 _LABEL_BEGUN = re.compile(r"arguments[ \t]*", re.IGNORECASE)
-FENCE = re.compile(r"`{3,}[ \t]*[\w+.-]{0,32}[ \t\r]*\n")
-FENCE_BEGUN = re.compile(r"`{1,2}|`{3,}[ \t]*[\w+.-]{0,32}[ \t\r]*")
+FENCE = re.compile(r"`{3,16}[ \t]{0,16}[\w+.-]{0,32}[ \t\r]{0,16}\n")
+FENCE_BEGUN = re.compile(r"`{1,2}|`{3,16}[ \t]{0,16}[\w+.-]{0,32}[ \t\r]{0,16}")
 
 
 class MarkerPair(NamedTuple):
@@ -38,20 +43,21 @@ class Outcome(Enum):
 
 
 class CallBlock:
-    """Reads one call: NAME -> OPENING -> VALUE -> ARGUMENTS -> CLOSE, each state a method that works on what
-    is held and says whether it got on.
+    """Reads one call: NAME -> OPENING -> VALUE -> ARGUMENTS -> CLOSE (-> DOUBT), each state a method that works on
+    what is held and says whether it got on. It ends before the end marker, or the next start marker.
 
-    ``limit`` bounds the arguments in characters. ``opened`` turns true once ``name`` is final and arguments
-    come; ``take`` then gives them as they arrive, mended. They are checked as a whole at the end.
+    ``limit`` bounds the arguments in characters; ``fences`` is how many code fences are open round it. ``opened``
+    turns true once ``name`` is final and arguments come; ``take`` then gives them as they arrive, mended. They are
+    checked as a whole at the end.
     """
 
-    def __init__(self, pair: MarkerPair, limit: int) -> None:
+    def __init__(self, pair: MarkerPair, limit: int, fences: int = 0) -> None:
         self.outcome = Outcome.READING
         self.name = ""
         self.fault = ""
         self.opened = False
-        self.fences = 0
-        """Code fences opened inside the block, whose closing lines are still to come."""
+        self.fences = fences
+        """Code fences whose closing lines are still to come."""
         self._pair = pair
         self._limit = limit
         self._state: Callable[[], bool] = self._in_name
@@ -61,6 +67,9 @@ class CallBlock:
         self._quoted = False
         self._arguments: list[str] = []
         self._taken = 0
+        self._space = 0  # before the arguments
+        self._same_line = True  # as the last bracket
+        self._doubt = ""
 
     @property
     def written(self) -> str:
@@ -87,16 +96,18 @@ class CallBlock:
         rest, self._held = self._held, ""
         return rest
 
-    def receive_eof(self, known: Callable[[str], bool]) -> None:
-        """The text has ended: settles ``outcome``. A block that ends before its arguments was prose, unless it
-        names a tool that is ``known``."""
-        if self._state == self._in_close:
+    def receive_eof(self, known: Callable[[str], bool]) -> str:
+        """The text has ended: settles ``outcome``, and returns what lies behind the block. One that ends before its
+        arguments was prose, unless it names a tool that is ``known``."""
+        if self._state in (self._in_close, self._in_doubt):
             self._complete()
-        elif self._state == self._in_name or (self._state == self._in_opening and not known(self.name)):
+            return self._doubt
+        if self._state == self._in_name or (self._state == self._in_opening and not known(self.name)):
             self._prose()
         else:
             self._consume(len(self._held))
             self._unreadable("the text ends inside the call")
+        return ""
 
     # The states.
 
@@ -129,7 +140,11 @@ class CallBlock:
 
     def _in_value(self) -> bool:
         body = self._held.lstrip()
-        self._consume(len(self._held) - len(body))
+        space = len(self._held) - len(body)
+        self._consume(space)
+        self._space += space
+        if self._space > HEADER_LIMIT:
+            return self._unreadable("the arguments do not begin")
         if not body:
             return False
         if body[0] in '{"':
@@ -143,8 +158,12 @@ class CallBlock:
         if body.startswith(self._pair):
             self._arguments.append("{}")
             return self._complete()
+        if _NOTHING.match(body):
+            self._arguments.append("{}")
+            self._consume(4)
+            return self._go(self._in_close)
         if len(body) <= HEADER_LIMIT and (
-            FENCE_BEGUN.fullmatch(body) or any(marker.startswith(body) for marker in self._pair)
+            FENCE_BEGUN.fullmatch(body) or any(word.startswith(body) for word in (*self._pair, "null", "None"))
         ):
             return False
         return self._unreadable("the arguments are not a JSON object")
@@ -153,22 +172,49 @@ class CallBlock:
         read = self._lexer.receive_text(self._held)
         self._consume(read)
         self._limit -= read
-        if self._limit < 0:
-            return self._end(Outcome.TOO_LONG)
         if piece := self._lexer.take():
             self._arguments.append(piece)
         if self._lexer.fault:
             return self._unreadable(self._lexer.fault)
+        if self._limit < 0:
+            return self._end(Outcome.TOO_LONG)
         return self._lexer.complete and self._go(self._in_close)
 
     def _in_close(self) -> bool:
-        """Behind the last bracket. If the line goes on with a quote, it was not the last: one in a string was."""
-        body = self._held.lstrip(" \t")
-        self._consume(len(self._held) - len(body))
+        """Behind the last bracket. Stray brackets and the closing lines of fences belong to the call; a marker ends
+        it. Other text on the same line means that the bracket was not the last: it stood in a string whose quotes
+        are not escaped."""
+        body = self._held.lstrip(" \t\r\n}])")
+        skipped = len(self._held) - len(body)
+        self._same_line = self._same_line and "\n" not in self._held[:skipped]
+        self._consume(skipped)
         if not body:
             return False
-        if body[0] in '",:':
-            return self._unreadable("text goes on behind the arguments; a quote inside a string may not be escaped")
+        if body.startswith(self._pair):
+            return self._complete()
+        if fence := FENCE.match(body):
+            self.fences = max(self.fences - 1, 0)
+            self._same_line = False
+            self._consume(fence.end())
+            return True
+        if FENCE_BEGUN.fullmatch(body) or any(marker.startswith(body) for marker in self._pair):
+            return False
+        if self._same_line:
+            return self._unreadable(_TEXT_BEHIND)
+        return self._go(self._in_doubt)
+
+    def _in_doubt(self) -> bool:
+        """Other text on a line of its own. If the end marker comes behind it, it was part of the arguments."""
+        self._doubt += self._held
+        self._held = ""
+        window = self._doubt[:DOUBT_LIMIT]
+        end, start = window.find(self._pair.end), window.find(self._pair.start)
+        if end >= 0 and not 0 <= start < end:
+            self._written.append(self._doubt)
+            return self._unreadable(_TEXT_BEHIND)
+        if start < 0 and len(self._doubt) <= DOUBT_LIMIT:
+            return False
+        self._held, self._doubt = self._doubt, ""
         return self._complete()
 
     # Their ends.
@@ -184,7 +230,10 @@ class CallBlock:
     def _unquote(self) -> None:
         """The whole arguments came as one JSON string: what it holds are the arguments."""
         inner = JsonLexer()
-        text = str(json.loads(self.arguments, strict=False)).strip()
+        try:
+            text = str(json.loads(self.arguments, strict=False)).strip()
+        except ValueError:
+            text = ""
         self._arguments = []
         if text.startswith("{") and inner.receive_text(text) == len(text) and inner.complete:
             self._arguments.append(inner.take())

@@ -42,6 +42,8 @@ def hold_from(text: str, start: str, line_start: bool) -> int:
     line = text.rfind("\n") + 1
     if (line or line_start) and end - line <= LEAD_LIMIT:
         body = text[line:].lstrip(" \t")
+        if body == "\r":  # half a line break
+            return _lead(text, end, line_start)[0]
         if start.startswith(body):
             return _lead(text, end - len(body), line_start)[0]
         if body[0] == "`" and _FENCE_BEGUN.fullmatch(text, line):

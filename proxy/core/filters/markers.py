@@ -3,10 +3,9 @@
 The same events come out however the text was cut, and the work is linear in its length.
 """
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-
-import orjson
 
 from proxy.core.answer import Answer, Finish
 from proxy.core.call import Tool, call_id
@@ -20,6 +19,9 @@ PLATFORM_ARGUMENTS = ("step_id", "tool_execution_id")
 
 WRECK_LIMIT = 8192
 """Of a call that cannot be read, the model is shown so many characters at most."""
+
+
+STEP = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +77,10 @@ class Markers:
             return
         if self._over:
             return
-        self._held += piece
-        while self._held and self._state():
-            pass
+        for at in range(0, len(piece), STEP):  # what is held is looked at again: so it has to stay short
+            self._held += piece[at : at + STEP]
+            while self._held and self._state():
+                pass
         self._idle = not self._held and self._state == self._in_text and not self._over
 
     def call(self, id: str, name: str) -> None:
@@ -119,8 +122,7 @@ class Markers:
         self._release(self._held[: found.lead])
         self._lead = self._held[found.lead : behind]
         self._held = self._held[behind:]
-        self._fences = int(found.fenced)
-        self._block = CallBlock(self._pair, self._policy.max_arguments)
+        self._block = CallBlock(self._pair, self._policy.max_arguments, fences=int(found.fenced))
         self._announced = False
         self._state = self._in_block
         return True
@@ -136,32 +138,20 @@ class Markers:
         return not self._over
 
     def _in_tail(self) -> bool:
-        """Behind a call: stray brackets, the closing line of a code fence and the end marker belong to it."""
-        body = self._held.lstrip(" \t\r\n}])")
-        self._line_start = self._line_start or "\n" in self._held[: len(self._held) - len(body)]
-        self._held = body
-        if body.startswith(self._pair.end):
-            self._held = body[len(self._pair.end) :]
-            self._line_start = True
-            self._state = self._in_closing_fence if self._fences else self._in_text
-        elif self._fences and (fence := FENCE.match(body)):
-            self._held = body[fence.end() :]
-            self._line_start = True
-            self._fences -= 1
-        elif any(marker.startswith(body) and marker != body for marker in self._pair) or (
-            self._fences and FENCE_BEGUN.fullmatch(body)
-        ):
-            return False
-        else:
-            self._line_start = self._line_start or body.startswith(self._pair.start)
-            self._state = self._in_text
+        """Behind a call: its end marker, or what came in place of one."""
+        self._line_start = True
+        self._state = self._in_text
+        if self._held.startswith(self._pair.end):
+            self._held = self._held[len(self._pair.end) :]
+            if self._fences:
+                self._state = self._in_closing_fence
         return True
 
     def _in_closing_fence(self) -> bool:
-        body = self._held.lstrip()
-        if fence := FENCE.match(body):
-            self._held = body[fence.end() :]
-        elif not body or FENCE_BEGUN.fullmatch(body):
+        self._held = self._held.lstrip()
+        if fence := FENCE.match(self._held):
+            self._held = self._held[fence.end() :]
+        elif not self._held or FENCE_BEGUN.fullmatch(self._held):
             return False
         self._state = self._in_text
         return True
@@ -188,8 +178,7 @@ class Markers:
         elif block.outcome is Outcome.COMPLETE:
             self._pass_on(block)
             self._calls += 1
-            self._fences += block.fences
-            self._line_start = False
+            self._fences = block.fences
             self._state = self._in_tail
             if not self._parallel:
                 self._over = True
@@ -225,7 +214,7 @@ class Markers:
         """Settles what is held at the end of the text. True if it ended inside a call."""
         while self._state == self._in_block:
             block = self._block
-            block.receive_eof(lambda name: self._fit(name) in self._tools)
+            self._held = block.receive_eof(lambda name: self._fit(name) in self._tools)
             self._end_block(block)
             if self._wreck:
                 return True
@@ -244,11 +233,11 @@ class Markers:
         return fitting[0] if len(fitting) == 1 else name
 
     def _without_platform_arguments(self, name: str, arguments: str) -> str:
-        if not any(key in arguments for key in PLATFORM_ARGUMENTS):
+        if not any(f'"{key}"' in arguments for key in PLATFORM_ARGUMENTS):
             return arguments
         tool = self._tools.get(self._fit(name))
         properties = tool.parameters.get("properties") if tool else None
         known = properties if isinstance(properties, dict) else {}
-        value = orjson.loads(arguments)
+        value = json.loads(arguments)  # unlike orjson, it keeps numbers of any size and half emojis as they are
         kept = {key: item for key, item in value.items() if key in known or key not in PLATFORM_ARGUMENTS}
-        return arguments if len(kept) == len(value) else orjson.dumps(kept).decode()
+        return arguments if len(kept) == len(value) else json.dumps(kept, ensure_ascii=False)

@@ -2,9 +2,10 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
+from urllib.parse import quote
 
 import orjson
 
@@ -21,7 +22,9 @@ from proxy.core.upstreams.stackspot_errors import in_stream_error, refusal
 from proxy.errors import InvalidRequest, ProxyError, UpstreamBroken, UpstreamTruncated
 
 _HEADERS = {"content-type": "application/json", "accept": "text/event-stream", "accept-encoding": "identity"}
+LONGEST_COUNT = 15  # digits; more of them are no number of tokens
 SAFETY = 0.95  # of the room that an agent says it has, since characters are no tokens
+_FAILED = re.compile(r"error|fail|time_?out|cancel|abort", re.IGNORECASE)
 _FINISH: Mapping[str, FinishReason] = {
     "length": "length", "max_tokens": "length", "content_filter": "content_filter",
 }  # fmt: skip
@@ -52,7 +55,13 @@ class StackSpot:
         return StackSpotExchange(self, call, round, prompt.render(call, self.secret, round.correction, limit))
 
     def refuse(self, status: int, headers: Headers, body: bytes) -> ProxyError:
-        return refusal(self.name, status, headers, body)
+        return refusal(self.name, status, headers, self.hide(body))
+
+    def hide(self, data: bytes) -> bytes:
+        """What the upstream says, without what callers and logs must not see."""
+        for secret in (self.agent_id.encode(), self.secret):
+            data = data.replace(secret, b"***")
+        return data
 
     def admit(self, call: Call) -> tuple[str, ...]:
         if call.answers > 1:
@@ -85,11 +94,14 @@ class StackSpotExchange:
         }
         if self.dialect.remembers:
             body["conversation_id"] = ulid(self.call.conversation or self.call.id)
-        return Outgoing(f"/v1/agent/{self.dialect.agent_id}/chat", _HEADERS, orjson.dumps(body))
+        return Outgoing(f"/v1/agent/{quote(self.dialect.agent_id, safe='')}/chat", _HEADERS, orjson.dumps(body))
 
     def reader(self, sink: Answer) -> "StackSpotReader":
         return StackSpotReader(
-            self._filters(sink), len(self.prompt.text), end_optional=self.dialect.end_marker == "optional"
+            self._filters(sink),
+            len(self.prompt.text),
+            end_optional=self.dialect.end_marker == "optional",
+            hide=self.dialect.hide,
         )
 
     def _filters(self, sink: Answer) -> Answer:
@@ -122,7 +134,14 @@ class StackSpotReader:
     ``unmarked_end`` is set when the answer was taken as whole only because its end marker is optional.
     """
 
-    def __init__(self, sink: Answer, prompt_size: int, *, end_optional: bool = False) -> None:
+    def __init__(
+        self,
+        sink: Answer,
+        prompt_size: int,
+        *,
+        end_optional: bool = False,
+        hide: Callable[[bytes], bytes] = bytes,
+    ) -> None:
         self.ended = False
         self.events = 0
         self.invalid = 0
@@ -132,6 +151,7 @@ class StackSpotReader:
         self._decoder = sse.Decoder()
         self._prompt_size = prompt_size
         self._end_optional = end_optional
+        self._hide = hide
         self._tokens: Mapping[str, object] = {}
         self._texts: list[str] = []
         # Either makes a clean end of the response the end of the answer; neither ends the reading.
@@ -169,6 +189,9 @@ class StackSpotReader:
         if self.ended:
             return
         last = self._decoder.receive_eof()
+        if last is not None and last[1].strip() == b"[DONE]":
+            self._finish("stop")
+            return
         if last is not None and (message := _json(last[1])) is not None:  # whole but for its blank line
             self.events += 1
             self._event(*last, message)
@@ -202,17 +225,17 @@ class StackSpotReader:
         if data == b"[DONE]":
             self._finish("stop")
         elif name == b"error":
-            self._fail(in_stream_error(message if isinstance(message, dict) else {}))
+            self._broke_off(message if isinstance(message, dict) else {})
         elif isinstance(message, dict):
             self._message(message)
         else:
             self.invalid += 1
-            if data.startswith(b"{"):  # it may have held text: an answer without it would not be whole
+            if data[:1] in (b"{", b"[", b'"'):  # it may have held text: an answer without it would not be whole
                 self._fail(UpstreamBroken("StackSpot sent an event that cannot be read"))
 
     def _message(self, message: dict[str, Any]) -> None:
         if message.get("type") == "error" or message.get("error") or _is_envelope(message):
-            self._fail(in_stream_error(message))
+            self._broke_off(message)
             return
         if "choices" in message:  # one public client of StackSpot reads OpenAI's shape from this stream
             message = _from_openai(message)
@@ -228,8 +251,13 @@ class StackSpotReader:
         self._reason_last = "stop_reason" in message
         if isinstance(tokens, dict):
             self._tokens = tokens
-        if reason or tokens is not None:
+        if reason and _FAILED.search(str(reason)):
+            self._fail(UpstreamBroken("StackSpot says that its answer failed"))
+        elif reason or tokens is not None:
             self._finish(_FINISH.get(str(reason).lower(), "stop"))
+
+    def _broke_off(self, message: Mapping[str, object]) -> None:
+        self._fail(in_stream_error(self._hide(orjson.dumps(message)) if message else b""))
 
     def _flush(self) -> None:
         if self._texts:
@@ -267,7 +295,7 @@ def _from_openai(message: dict[str, Any]) -> dict[str, Any]:
     choices, usage = message["choices"], message.get("usage")
     choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
     event = dict(message)
-    if isinstance(delta := choice.get("delta"), dict):
+    if isinstance(delta := choice.get("delta") or choice.get("message"), dict):
         event["message"] = delta.get("content")
     if "finish_reason" in choice:
         event["stop_reason"] = choice["finish_reason"]
@@ -278,9 +306,9 @@ def _from_openai(message: dict[str, Any]) -> dict[str, Any]:
 
 def _count(value: object) -> int | None:
     """A number of tokens, as a number or as a numeric string."""
-    if isinstance(value, str) and value.strip().isdecimal():
+    if isinstance(value, str) and value.isdecimal() and len(value) <= LONGEST_COUNT:
         return int(value)
-    return int(value) if isinstance(value, int | float) and value >= 0 else None
+    return int(value) if isinstance(value, int | float) and 0 <= value < 10**LONGEST_COUNT else None
 
 
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}", re.IGNORECASE)

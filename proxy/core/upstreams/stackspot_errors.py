@@ -2,7 +2,6 @@
 nothing at all."""
 
 import re
-from collections.abc import Mapping
 
 import orjson
 
@@ -25,7 +24,8 @@ TOO_LONG = "INFERENCE_6001"
 COOL_DOWN_S = 5  # StackSpot sends no Retry-After of its own
 TEXT_LIMIT = 300
 
-_TOKENS = re.compile(r"(\d+) tokens")
+LONGEST_WAIT = 6  # digits
+_TOKENS = re.compile(r"(\d{1,12}) tokens")
 _CREDIT = re.compile(r"credit limit", re.IGNORECASE)
 
 
@@ -51,9 +51,9 @@ def refusal(model: str, status: int, headers: Headers, body: bytes) -> ProxyErro
     return UpstreamRejected(f"StackSpot answered {status}{_said(details)}")
 
 
-def in_stream_error(message: Mapping[str, object]) -> ProxyError:
-    """The error that an error event inside a stream stands for."""
-    details = _details(orjson.dumps(message)) if message else ""
+def in_stream_error(message: bytes) -> ProxyError:
+    """The error that an error event inside a stream, given as JSON, stands for."""
+    details = _details(message) if message else ""
     return _by_code(details) or UpstreamBroken(f"StackSpot broke its answer off{_said(details)}")
 
 
@@ -99,4 +99,4 @@ def _said(details: str) -> str:
 
 
 def _seconds(value: str | None) -> int | None:
-    return int(value) if value and value.strip().isdecimal() else None
+    return int(value) if value and value.isdecimal() and len(value) <= LONGEST_WAIT else None
