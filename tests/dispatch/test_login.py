@@ -119,6 +119,7 @@ async def test_a_login_that_hangs_does_not_hold_the_next_one(unused_tcp_port: in
     """It fails for those who wait, and the next request logs in anew."""
     hung = asyncio.Event()
     told: list[str] = []
+    ended: list[None] = []
 
     class Observer:
         def login(self, outcome: str, seconds: float, error: ProxyError | None) -> None:
@@ -132,8 +133,10 @@ async def test_a_login_that_hangs_does_not_hold_the_next_one(unused_tcp_port: in
             await writer.drain()
         else:
             hung.set()
-            await asyncio.sleep(5)
+            await reader.read()  # until the proxy gives up
         writer.close()
+        await writer.wait_closed()
+        ended.append(None)
 
     transport = Transport(1)
     url = f"http://127.0.0.1:{unused_tcp_port}/token"
@@ -143,5 +146,7 @@ async def test_a_login_that_hangs_does_not_hold_the_next_one(unused_tcp_port: in
         with pytest.raises(ConnectTimeout):
             await credentials.authorization()
         assert "Bearer t" == await credentials.authorization()
+        await transport.close()
+        while len(ended) < 2:
+            await asyncio.sleep(0.01)
     assert ["failed", "succeeded"] == told
-    await transport.close()
