@@ -147,6 +147,6 @@ async def test_a_login_that_hangs_does_not_hold_the_next_one(unused_tcp_port: in
             await credentials.authorization()
         assert "Bearer t" == await credentials.authorization()
         await transport.close()
-        while len(ended) < 2:
+        while len(ended) < 2:  # noqa: ASYNC110 - two connections, and no event for both
             await asyncio.sleep(0.01)
     assert ["failed", "succeeded"] == told
