@@ -10,7 +10,8 @@ import pytest
 from proxy.core.answer import Usage
 from proxy.core.call import Call
 from proxy.core.dialect import Round
-from proxy.core.upstreams.stackspot import StackSpot, StackSpotReader
+from proxy.core.upstreams.stackspot import StackSpot
+from proxy.core.upstreams.stackspot_stream import StackSpotReader
 from proxy.errors import InvalidRequest, ProxyError
 from tests.support.answers import Notes, Told
 from tests.support.calls import WEATHER, a_call

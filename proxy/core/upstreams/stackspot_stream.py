@@ -1,0 +1,202 @@
+"""StackSpot's event stream, read into an ``Answer``."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+
+from proxy.core import sse
+from proxy.core.answer import Answer, Finish, FinishReason, Usage, estimated_tokens
+from proxy.core.upstreams.stackspot_errors import in_stream_error
+from proxy.errors import ProxyError, UpstreamBroken, UpstreamTruncated
+
+LONGEST_COUNT = 15  # digits; more of them are no number of tokens
+_FAILED = re.compile(r"error|fail|time_?out|cancel|abort", re.IGNORECASE)
+_FINISH: Mapping[str, FinishReason] = {
+    "length": "length", "max_tokens": "length", "content_filter": "content_filter",
+}  # fmt: skip
+
+
+class StackSpotReader:
+    """Reads the event stream of an agent into ``sink``: the text of one read is pushed as one piece.
+
+    ``prompt_size`` in characters is what the prompt's tokens are estimated from when none are reported.
+    ``unmarked_end`` is set when the answer was taken as whole only because its end marker is optional.
+    """
+
+    def __init__(
+        self,
+        sink: Answer,
+        prompt_size: int,
+        *,
+        end_optional: bool = False,
+        hide: Callable[[bytes], bytes] = bytes,
+    ) -> None:
+        self.ended = False
+        self.events = 0
+        self.invalid = 0
+        self.progress = 0  # characters of the answer
+        self.unmarked_end = False
+        self._sink = sink
+        self._decoder = sse.Decoder()
+        self._prompt_size = prompt_size
+        self._end_optional = end_optional
+        self._hide = hide
+        self._tokens: Mapping[str, object] = {}
+        self._texts: list[str] = []
+        # Either makes a clean end of the response the end of the answer; neither ends the reading.
+        self._id_seen = False
+        self._reason_last = False
+
+    def receive_data(self, data: bytes) -> None:
+        if self.ended:
+            return
+        texts = self._texts
+        for name, payload in self._decoder.receive_data(data):
+            self.events += 1
+            try:
+                message = orjson.loads(payload)
+            except orjson.JSONDecodeError:
+                message = None
+            if (
+                type(message) is dict
+                and len(message) == 1
+                and type(delta := message.get("message")) is str
+                and not name
+            ):
+                texts.append(delta)  # a bare delta: nearly every event
+                self._reason_last = False
+                continue
+            self._event(name, payload.strip(), message)
+            if self.ended:
+                return
+        if texts:
+            self._flush()
+        if self._decoder.overflow:
+            self._fail(UpstreamBroken("StackSpot sent a line that is too long for an event"))
+
+    def receive_eof(self) -> None:
+        if self.ended:
+            return
+        last = self._decoder.receive_eof()
+        if last is not None and last[1].strip() == b"[DONE]":
+            self._finish("stop")
+            return
+        if last is not None and (message := _json(last[1])) is not None:  # whole but for its blank line
+            self.events += 1
+            self._event(*last, message)
+            last = None
+            if self.ended:
+                return
+        marked = self._id_seen or self._reason_last
+        if last is None and (marked or self._end_optional):
+            self.unmarked_end = not marked
+            self._finish("stop")
+        else:
+            self._fail(UpstreamTruncated("StackSpot's answer ended before it was complete"))
+
+    def receive_error(self, error: ProxyError) -> None:
+        if not self.ended:
+            self._fail(error)
+
+    def usage(self) -> Usage:
+        prompt = _count(self._tokens.get("input"))
+        if prompt is None:
+            parts = [_count(self._tokens.get(key)) for key in ("user", "enrichment")]
+            prompt = sum(part or 0 for part in parts) if any(part is not None for part in parts) else None
+        completion = _count(self._tokens.get("output"))
+        return Usage(
+            estimated_tokens(self._prompt_size) if prompt is None else prompt,
+            estimated_tokens(self.progress) if completion is None else completion,
+            estimated=prompt is None or completion is None,
+        )
+
+    def _event(self, name: bytes, data: bytes, message: object) -> None:
+        if data == b"[DONE]":
+            self._finish("stop")
+        elif name == b"error":
+            self._broke_off(message if isinstance(message, dict) else {})
+        elif isinstance(message, dict):
+            self._message(message)
+        else:
+            self.invalid += 1
+            if data[:1] in (b"{", b"[", b'"'):  # it may have held text: an answer without it would not be whole
+                self._fail(UpstreamBroken("StackSpot sent an event that cannot be read"))
+
+    def _message(self, message: dict[str, Any]) -> None:
+        if message.get("type") == "error" or message.get("error") or _is_envelope(message):
+            self._broke_off(message)
+            return
+        if "choices" in message:  # one public client of StackSpot reads OpenAI's shape from this stream
+            message = _from_openai(message)
+        delta = message.get("message")
+        if isinstance(delta, str):
+            self._texts.append(delta)
+        elif delta is not None:
+            self.invalid += 1
+            self._fail(UpstreamBroken("StackSpot sent an event whose message is no text"))
+            return
+        reason, tokens = message.get("stop_reason"), message.get("tokens")
+        self._id_seen = self._id_seen or bool(message.get("message_id"))
+        self._reason_last = "stop_reason" in message
+        if isinstance(tokens, dict):
+            self._tokens = tokens
+        if reason and _FAILED.search(str(reason)):
+            self._fail(UpstreamBroken("StackSpot says that its answer failed"))
+        elif reason or tokens is not None:
+            self._finish(_FINISH.get(str(reason).lower(), "stop"))
+
+    def _broke_off(self, message: Mapping[str, object]) -> None:
+        self._fail(in_stream_error(self._hide(orjson.dumps(message)) if message else b""))
+
+    def _flush(self) -> None:
+        if self._texts:
+            text = "".join(self._texts)
+            self._texts.clear()
+            self.progress += len(text)
+            if text:
+                self._sink.text(text)
+
+    def _finish(self, reason: FinishReason) -> None:
+        self._flush()
+        self.ended = True
+        self._sink.finish(Finish(reason))
+
+    def _fail(self, error: ProxyError) -> None:
+        self._flush()
+        self.ended = True
+        self._sink.fail(error)
+
+
+def _json(data: bytes) -> object:
+    try:
+        value: object = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
+    return value
+
+
+def _is_envelope(message: dict[str, Any]) -> bool:
+    return "message" not in message and isinstance(message.get("code"), str)
+
+
+def _from_openai(message: dict[str, Any]) -> dict[str, Any]:
+    """An event in OpenAI's shape as one of StackSpot's own; whatever it has of that stays."""
+    choices, usage = message["choices"], message.get("usage")
+    choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
+    event = dict(message)
+    if isinstance(delta := choice.get("delta") or choice.get("message"), dict):
+        event["message"] = delta.get("content")
+    if "finish_reason" in choice:
+        event["stop_reason"] = choice["finish_reason"]
+    if isinstance(usage, dict):
+        event["tokens"] = {"input": usage.get("prompt_tokens"), "output": usage.get("completion_tokens")}
+    return event
+
+
+def _count(value: object) -> int | None:
+    """A number of tokens, as a number or as a numeric string."""
+    if isinstance(value, str) and value.isdecimal() and len(value) <= LONGEST_COUNT:
+        return int(value)
+    return int(value) if isinstance(value, int | float) and 0 <= value < 10**LONGEST_COUNT else None
