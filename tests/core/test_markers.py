@@ -117,6 +117,7 @@ BROKEN = {
     "an unescaped quote": f'{S}\ngo\narguments: {{"a": "x "y" z"}}\n{E}',
     "an unescaped quote at the end": f'{S}\ngo\narguments: {{"a": "x"}}"}}\n{E}',
     "a quote that closes the object": f'{S}\ngo\n{{"content": "a "}}; b"}}\n{E}',
+    "a quote that closes it, and no end marker": f'{S}\ngo\n{{"content": "a "}}; b"}}',
     "a quote that closes it before a line break": f'{S}\ngo\n{{"code": "if a == "}}\n  print(1)", "path": "/a"}}\n{E}',
     "a quote that closes it before a tag": f'{S}\ngo\n{{"content": "<a href="}}>x</a>"}}\n{E}',
     "a string that is none": f'{S}\ngo\narguments: "\\uZZZZ"\n{E}',
