@@ -104,6 +104,12 @@ class Node:
             raise self.error(f"{value:g} is too small; at least {at_least:g}" if value < at_least else "not finite")
         return int(value) if value == int(value) else value
 
+    def count(self, at_least: int = 0) -> int | None:
+        value = self.number(at_least)
+        if isinstance(value, float):
+            raise self.error(f"a whole number is expected here, not {value:g}")
+        return value
+
     def flag(self) -> bool | None:
         value = self.value()
         if isinstance(value, str):
@@ -117,6 +123,14 @@ class Node:
         if value is not None and value not in allowed:
             raise self.error(f"one of {', '.join(allowed)} is expected here, not {value!r}")
         return value
+
+
+def positive(node: Node) -> float | None:
+    return node.number(at_least=0.001)
+
+
+def at_least_one(node: Node) -> int | None:
+    return node.count(at_least=1)
 
 
 def as_flag(value: str, error: Callable[[str], ConfigError]) -> bool:

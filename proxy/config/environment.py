@@ -19,23 +19,29 @@ class Environment:
     def __call__(self, name: str) -> str | None:
         """The value, or that of the file that ``NAME_FILE`` names. Raises ``ConfigError`` for a file that
         cannot be read."""
-        value = (self._real.get(name) or self._dotenv.get(name) or "").strip()
-        if not value.isprintable():
-            raise ConfigError(f"{name}: it holds a line break or another control character")
+        value = self._given(name)
         if value or name not in SECRET_FILES:
-            return value or None
-        path = self._real.get(f"{name}_FILE") or self._dotenv.get(f"{name}_FILE")
+            return _one_line(name, value)
+        path = self._given(f"{name}_FILE")
         if not path:
             return None
         try:
-            return Path(path).read_text(encoding="utf-8").strip() or None
+            return _one_line(f"{name}_FILE: {path}", Path(path).read_text(encoding="utf-8").strip())
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"{name}_FILE: {path} cannot be read: {error}") from None
 
     def origin(self, name: str) -> str:
         """Where the value of a variable came from, for people."""
-        if self._real.get(name):
-            return f"environment {name}"
-        if self._dotenv.get(name):
-            return f".env {name}"
-        return f"environment {name}_FILE"
+        for given in (name, f"{name}_FILE"):
+            if self._given(given):
+                return f"{'environment' if (self._real.get(given) or '').strip() else '.env'} {given}"
+        return "default"
+
+    def _given(self, name: str) -> str:
+        return (self._real.get(name) or "").strip() or (self._dotenv.get(name) or "").strip()
+
+
+def _one_line(where: str, value: str) -> str | None:
+    if not value.isprintable():
+        raise ConfigError(f"{where}: it holds a line break or another control character")
+    return value or None

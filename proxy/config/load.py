@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from proxy.config import document, litellm_keys
+from proxy.config.addresses import fault_of_http, fault_of_redis
 from proxy.config.document import Node, as_flag
 from proxy.config.environment import Environment
 from proxy.config.models import ModelReader
+from proxy.config.names import matches
 from proxy.config.notes import Notes
 from proxy.config.providers import PROVIDERS
+from proxy.config.routing import read_routing
 from proxy.config.sections import SectionReader
-from proxy.config.settings import Config, ConfigError, Model
+from proxy.config.settings import MASTER, Config, ConfigError, Model
 
 DEFAULT_FILE = Path("config.yaml")
 DEFAULT_MODELS = """\
@@ -59,15 +62,27 @@ def load(
     config = Config(models=(), source=str(file) if file else "defaults", demo=demo)
     config = sections.proxy(config, top.get("proxy"))
     config = sections.general(config, top.get("general_settings"))
-    config = sections.router(config, top.get("router_settings"))
     endpoint = _endpoint_of_the_environment(notes)
     found = models.read(root.file, top.get("model_list"), top.get("aliases"), (endpoint,) if endpoint else ())
-    config = _from_environment(replace(config, models=found), notes)
+    routing = read_routing(notes, top.get("router_settings"), found, models.left_out)
+    config = _from_environment(replace(config, models=found, routing=routing), notes)
+    _check_keys(config, models.left_out, notes)
     for key, value in (("host", host), ("port", port)):
         if value is not None:
             config = replace(config, **{key: value})  # type: ignore[arg-type]  # two fields, two types
             notes.origins[key] = "flag"
     return replace(config, warnings=tuple(notes.warnings), origins=notes.origins)
+
+
+def _check_keys(config: Config, left_out: Collection[str], notes: Notes) -> None:
+    """Raises ``ConfigError`` for a key that is the master key's twin; warns of models that nobody can ask for."""
+    names = {name for model in config.models for name in (model.name, *model.aliases)} | set(left_out)
+    for key in config.api_keys:
+        if config.master_key is not None and (key.key == config.master_key or key.name == MASTER):
+            raise ConfigError(f"proxy.api_keys: {key.name!r} has the name or the key of the master key")
+        for pattern in key.models:
+            if not any(matches(name, pattern) or matches(pattern, name) for name in names):
+                notes.warnings.append(f"proxy.api_keys: {key.name}: there is no model {pattern!r}")
 
 
 def _custom_providers(node: Node, notes: Notes) -> set[str]:
@@ -118,12 +133,13 @@ def _from_environment(config: Config, notes: Notes) -> Config:
     variable("port", "PROXY_PORT", _port)
     variable("idm_url", "STACKSPOT_IDM_URL", _url("STACKSPOT_IDM_URL"))
     variable("api_url", "STACKSPOT_API_URL", _url("STACKSPOT_API_URL"))
+    variable("redis_url", "REDIS_URL", _redis_url)
     variable("log_level", "LOG_LEVEL", _one_of("LOG_LEVEL", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"))
     variable("log_format", "LOG_FORMAT", _one_of("LOG_FORMAT", "json", "console"))
     variable("log_messages", "LOG_MESSAGES", _flag("LOG_MESSAGES"))
     if config.master_key is None:
         variable("master_key", "PROXY_API_KEY")
-    return config
+    return replace(config, quota=None) if config.demo else config
 
 
 def _flag(name: str) -> Callable[[str], bool]:
@@ -138,11 +154,17 @@ def _port(text: str) -> int:
 
 def _url(name: str) -> Callable[[str], str]:
     def read(text: str) -> str:
-        if not text.startswith(("http://", "https://")):
-            raise ConfigError(f"{name}: a URL that begins with https:// or http:// is expected, not {text!r}")
+        if fault := fault_of_http(text):
+            raise ConfigError(f"{name}: {fault}")
         return text.rstrip("/")
 
     return read
+
+
+def _redis_url(text: str) -> str:
+    if fault := fault_of_redis(text):
+        raise ConfigError(f"REDIS_URL: {fault}")
+    return text
 
 
 def _one_of(name: str, *allowed: str) -> Callable[[str], str]:

@@ -1,11 +1,11 @@
 """``model_list``: the models of a file, their providers and credentials."""
 
-import ssl
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TypedDict
 
 from proxy.config import litellm_keys
+from proxy.config.addresses import base_url, ssl_verify
 from proxy.config.document import Node
 from proxy.config.notes import Notes
 from proxy.config.providers import OPENAI_COMPATIBLE, STACKSPOT
@@ -21,7 +21,8 @@ CREDENTIALS = {
 """Parameters that default to an environment variable."""
 
 _ENTRY = ("model_name", "aliases", "litellm_params")
-_PARAMS = ("model", "custom_llm_provider", "api_base", "ssl_verify", "end_marker", "conversation", *CREDENTIALS)
+_PLAIN = ("model", "custom_llm_provider", "weight", "api_base", "ssl_verify", "end_marker", "conversation")
+_PARAMS = (*_PLAIN, *CREDENTIALS)
 _SECRETS = ("client_secret", "api_key")
 _SET_THESE = (
     "Set CLIENT_ID, CLIENT_SECRET, REALM and GENAI_AGENT_ID (in the environment or in .env) for StackSpot, or "
@@ -51,6 +52,8 @@ class ModelReader:
         self._custom = custom
         self._strict = strict
         self._demo = demo
+        self.left_out: set[str] = set()
+        """The names of models without credentials, and their aliases."""
 
     def read(
         self, file: str, model_list: Node | None, aliases: Node | None, more: Sequence[Model]
@@ -62,10 +65,7 @@ class ModelReader:
         if not models:
             missing = "none of the configured models has its credentials" if entries else "no model is configured"
             raise ConfigError(f"{file}: {missing}. {_SET_THESE}")
-        names = [name for model in models for name in (model.name, *model.aliases)]
-        if twice := next((name for name in names if names.count(name) > 1), None):
-            where = model_list.where if model_list else file
-            raise ConfigError(f"{where}: model_list: the name {twice!r} is given to more than one model")
+        _check_names(models, model_list.where if model_list else file)
         return models
 
     def _alias(self, name: str, node: Node) -> Model | None:
@@ -76,7 +76,10 @@ class ModelReader:
             if text is None:
                 raise node.error(f"{key} is missing")
         params = replace(keys["model"], raw=f"{texts['provider']}/{texts['model']}", path=f"{node.path}.model")
-        wrapped = {"model_name": replace(node, raw=name), "litellm_params": replace(node, raw={"model": params})}
+        wrapped = {
+            "model_name": replace(node, raw=name, path=f"{node.path}.model_name"),
+            "litellm_params": replace(node, raw={"model": params}),
+        }
         return self._model(replace(node, raw=wrapped))
 
     def _model(self, entry: Node) -> Model | None:
@@ -93,24 +96,31 @@ class ModelReader:
         provider, target = self._provider(node, params)
         credential = self._stackspot if provider == STACKSPOT else self._key
         values, missing = credential(provider, node, params)
+        aliases = tuple(text for item in keys["aliases"].items() if (text := item.text())) if "aliases" in keys else ()
         if missing and not (self._demo and provider == STACKSPOT):
             problem = f"model {name!r} has no {', '.join(missing)}"
             if self._strict and not self._demo:
                 raise node.error(f"{problem}. Set it, or start with --demo to try the built-in simulator.")
             self._notes.warnings.append(f"{entry.where}: {problem}; the model is left out")
+            self.left_out.update((name, *aliases))
             return None
-        aliases = tuple(text for item in keys["aliases"].items() if (text := item.text())) if "aliases" in keys else ()
+        weight = params["weight"].number(at_least=0.001) if "weight" in params else None
         marker = params["end_marker"].choice("required", "optional") if "end_marker" in params else None
         remembered = params["conversation"].choice("correlation-id") if "conversation" in params else None
+        for used in (*keys.values(), *(params[key] for key in _PLAIN if key in params)):
+            if used.value() is not None:
+                self._notes.came_from(used)
         return Model(
             name=name,
             provider=provider,
             target=target,
             aliases=aliases,
+            weight=1 if weight is None else weight,
             end_marker="optional" if marker == "optional" else "required",
             conversation="correlation-id" if remembered else None,
-            api_base=_base(params.get("api_base")),
-            ssl_verify=_ssl_verify(params.get("ssl_verify")),
+            api_base=base_url(params.get("api_base")),
+            ssl_verify=ssl_verify(params.get("ssl_verify")),
+            path=node.path,
             **values,
         )
 
@@ -152,27 +162,16 @@ class ModelReader:
         return self._notes.variable(f"{params.path}.{key}", variable)
 
 
+def _check_names(models: Sequence[Model], where: str) -> None:
+    """Entries of one name share its load; an alias leads to one name only."""
+    owners: dict[str, str] = {model.name: model.name for model in models}
+    for model in models:
+        for alias in model.aliases:
+            if owners.setdefault(alias, model.name) != model.name:
+                problem = f"the name {alias!r} is given to more than one model: {owners[alias]!r} and {model.name!r}"
+                raise ConfigError(f"{where}: model_list: {problem}")
+
+
 def _needs(key: str, variable: str, node: Node | None) -> str:
     own = node.variable if node is not None else None
     return f"{key} ({own} or {variable})" if own and own != variable else f"{key} ({variable})"
-
-
-def _base(node: Node | None) -> str | None:
-    text = node.text() if node is not None else None
-    if text is not None and node is not None and not text.startswith(("https://", "http://")):
-        raise node.error(f"a URL that begins with https:// or http:// is expected, not {text!r}")
-    return text.rstrip("/") if text is not None else None
-
-
-def _ssl_verify(node: Node | None) -> bool | str:
-    """A flag, or the path of a bundle that can be read."""
-    value = node.value() if node is not None else None
-    if node is None or value is None:
-        return True
-    if isinstance(value, bool) or str(value).lower() in ("true", "false"):
-        return bool(node.flag())
-    try:
-        ssl.create_default_context(cafile=str(value))
-    except (OSError, ssl.SSLError) as error:
-        raise node.error(f"the certificates in {value!r} cannot be used: {error}") from None
-    return str(value)

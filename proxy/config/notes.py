@@ -1,9 +1,14 @@
 """What is noted while a configuration is read: where values came from, and what its user should hear of."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from proxy.config.document import Node
 from proxy.config.environment import Environment
+from proxy.config.settings import Config, Correlation, Limits, Quota, Routing, Timeouts, Tools
+
+Settings = TypeVar("Settings", Config, Correlation, Timeouts, Limits, Tools, Quota, Routing)
 
 
 class Notes:
@@ -13,6 +18,14 @@ class Notes:
         self.environment = environment
         self.warnings: list[str] = []
         self.origins: dict[str, str] = {}
+
+    def take(self, settings: Settings, key: str, node: Node | None, read: Callable[[Node], Any]) -> Settings:
+        """``settings`` with what ``read`` makes of ``node``; as they are when there is nothing."""
+        value = read(node) if node is not None else None
+        if node is None or value is None:
+            return settings
+        self.came_from(node)
+        return replace(settings, **{key: value})
 
     def came_from(self, node: Node) -> None:
         """The value of ``node`` is used."""

@@ -1,4 +1,4 @@
-"""``proxy``, ``general_settings`` and ``router_settings``: the sections of a file that are settings."""
+"""``proxy`` and ``general_settings``: the sections of a file that are settings."""
 
 import re
 from collections.abc import Callable
@@ -6,16 +6,17 @@ from dataclasses import fields, replace
 from typing import Any, TypeVar
 
 from proxy.config import litellm_keys
-from proxy.config.document import Node
+from proxy.config.api_keys import read_api_keys
+from proxy.config.document import Node, at_least_one, positive
 from proxy.config.notes import Notes
-from proxy.config.settings import Config, Correlation, Limits, Timeouts, Tools
+from proxy.config.settings import Config, Correlation, Limits, Quota, Timeouts, Tools
 
-Section = TypeVar("Section", Timeouts, Limits, Tools)
-Settings = TypeVar("Settings", Config, Correlation, Timeouts, Limits, Tools)
+Section = TypeVar("Section", Timeouts, Limits, Tools, Quota)
 
-_SECTIONS = ("correlation", "timeouts", "limits", "tools")
+_SECTIONS = ("correlation", "timeouts", "limits", "tools", "quota")
 _NUMBERS = ("keepalive_s", "commit_after", "drain_timeout")
-_FLAGS = ("strict_params", "enforce_max_tokens")
+_READ_AS: dict[Any, Callable[[Node], Any]] = {bool: Node.flag, int: at_least_one, float: positive}
+_FLAGS = ("strict_params", "enforce_max_tokens", "validate_on_start")
 _HEADER = re.compile(r"[A-Za-z0-9-]+")
 _TAKEN = frozenset(
     {"authorization", "connection", "content-length", "content-type", "cookie", "host", "transfer-encoding"}
@@ -35,50 +36,40 @@ class SectionReader:
         self._notes.warn_foreign(node, litellm_keys.GENERAL)
         if "master_key" in keys and keys["master_key"].text() is not None:
             self._notes.warn_of_literal(keys["master_key"])
-        return self._with(config, "master_key", keys.get("master_key"), Node.text)
-
-    def router(self, config: Config, node: Node | None) -> Config:
-        keys = node.fields(("max_upstream_calls",)) if node else {}
-        return self._with(config, "max_upstream_calls", keys.get("max_upstream_calls"), lambda found: found.number(1))
+        return self._notes.take(config, "master_key", keys.get("master_key"), Node.text)
 
     def proxy(self, config: Config, node: Node | None) -> Config:
         if node is None:
             return config
-        keys = node.fields((*_SECTIONS, *_NUMBERS, *_FLAGS))
+        keys = node.fields((*_SECTIONS, *_NUMBERS, *_FLAGS, "api_keys"))
         config = replace(
             config,
             correlation=self._correlation(keys.get("correlation")),
             timeouts=self._section(Timeouts(), keys.get("timeouts")),
             limits=self._section(Limits(), keys.get("limits")),
             tools=self._section(Tools(), keys.get("tools")),
+            quota=self._section(Quota(), keys["quota"]) if "quota" in keys and keys["quota"].raw is not None else None,
+            api_keys=read_api_keys(self._notes, keys.get("api_keys")),
         )
         for key in _NUMBERS:
-            config = self._with(config, key, keys.get(key), Node.number)
+            config = self._notes.take(config, key, keys.get(key), Node.number)
         for key in _FLAGS:
-            config = self._with(config, key, keys.get(key), Node.flag)
+            config = self._notes.take(config, key, keys.get(key), Node.flag)
         return config
 
     def _correlation(self, node: Node | None) -> Correlation:
         keys = node.fields(("header", "required", "also_accept")) if node else {}
-        correlation = self._with(Correlation(), "header", keys.get("header"), _header)
-        correlation = self._with(correlation, "required", keys.get("required"), Node.flag)
-        return self._with(correlation, "also_accept", keys.get("also_accept"), _sources)
+        correlation = self._notes.take(Correlation(), "header", keys.get("header"), _header)
+        correlation = self._notes.take(correlation, "required", keys.get("required"), Node.flag)
+        return self._notes.take(correlation, "also_accept", keys.get("also_accept"), _sources)
 
     def _section(self, defaults: Section, node: Node | None) -> Section:
         """A section of numbers and flags, each read as its default is."""
-        keys = node.fields(tuple(field.name for field in fields(defaults))) if node else {}
+        kinds = {field.name: field.type for field in fields(defaults)}
         section = defaults
-        for key, value in keys.items():
-            is_flag = isinstance(getattr(defaults, key), bool)
-            section = self._with(section, key, value, Node.flag if is_flag else _positive)
+        for key, value in (node.fields(tuple(kinds)) if node else {}).items():
+            section = self._notes.take(section, key, value, _READ_AS[kinds[key]])
         return section
-
-    def _with(self, section: Settings, key: str, node: Node | None, read: Callable[[Node], Any]) -> Settings:
-        value = read(node) if node is not None else None
-        if node is None or value is None:
-            return section
-        self._notes.came_from(node)
-        return replace(section, **{key: value})
 
 
 def _header(node: Node) -> str | None:
@@ -88,10 +79,6 @@ def _header(node: Node) -> str | None:
     if name is not None and name.lower() in _TAKEN:
         raise node.error(f"the header {name!r} has a meaning of its own")
     return name
-
-
-def _positive(node: Node) -> float | None:
-    return node.number(at_least=0.001)
 
 
 def _sources(node: Node) -> tuple[str, ...]:

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+MASTER = "master"
+"""The name of the master key, where callers' keys have names."""
+
 
 class ConfigError(Exception):
     """The configuration cannot be used; the message says what, where and what to do."""
@@ -35,6 +38,43 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Quota:
+    """What one StackSpot account (realm and client id) is asked for at most, all agents together.
+
+    ``queue_timeout`` is how long a request may wait for its turn.
+    """
+
+    requests_per_minute: int = 90
+    max_concurrent: int = 8
+    queue_timeout: float = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """``max_upstream_calls`` is the ceiling for one caller's request: retries, repairs, fallbacks together.
+
+    A deployment that fails more than ``allowed_fails`` times in a row is left alone for ``cooldown_time``.
+    """
+
+    num_retries: int = 2
+    max_upstream_calls: int = 4
+    allowed_fails: int = 3
+    cooldown_time: float = 5
+    fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The names to try, in order, when all deployments of a name have failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A caller's key. ``models`` are the names it may use, all if none are given."""
+
+    name: str
+    key: str = field(repr=False)
+    models: tuple[str, ...] = ()
+    requests_per_minute: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Tools:
     keep_text: bool = False
     stream_arguments: bool = False
@@ -49,6 +89,8 @@ class Model:
     provider: str
     target: str
     aliases: tuple[str, ...] = ()
+    weight: float = 1
+    """Its part of the load among the entries of one name."""
     agent_id: str | None = None
     realm: str | None = None
     client_id: str | None = None
@@ -61,6 +103,8 @@ class Model:
     """Stream from the provider also for callers who do not stream."""
     end_marker: Literal["required", "optional"] = "required"
     conversation: Literal["correlation-id"] | None = None
+    path: str = field(default="", compare=False)
+    """Where its parameters stand in the file, as in ``origins``; empty for one of the environment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +129,13 @@ class Config:
     drain_timeout: float = 30
     strict_params: bool = False
     enforce_max_tokens: bool = False
-    max_upstream_calls: int = 4
+    routing: Routing = Routing()
+    quota: Quota | None = None
+    """None is no limit; a refusal of StackSpot's still makes everybody wait."""
     tools: Tools = Tools()
+    api_keys: tuple[ApiKey, ...] = ()
+    redis_url: str | None = field(default=None, repr=False)
+    validate_on_start: bool = False
     source: str = "defaults"
     warnings: tuple[str, ...] = ()
     origins: Mapping[str, str] = field(default_factory=dict)

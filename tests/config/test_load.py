@@ -6,6 +6,7 @@ import pytest
 
 from proxy.config import Config, ConfigError, load
 from proxy.config.environment import Environment
+from proxy.config.settings import ApiKey, Quota, Routing
 from tests.support.processes import CREDENTIALS, ROOT
 
 STACKSPOT = "model_list:\n  - model_name: chat\n    litellm_params: {model: stackspot/agent}\n"
@@ -126,7 +127,19 @@ WRONG = {
     "no name": ("model_list:\n  - litellm_params: {model: stackspot/x}\n", "given.yaml:2: model_list[0]: model_name is missing"),
     "no model": ("model_list:\n  - {model_name: x, litellm_params: {}}\n", "model is missing"),
     "an unknown provider": ("model_list:\n  - {model_name: x, litellm_params: {model: bedrock/x}}\n", "'bedrock' is not known here; known are fireworks_ai, groq, openai, stackspot"),
-    "a name twice": (STACKSPOT + STACKSPOT.partition("\n")[2], "the name 'chat' is given to more than one model"),
+    "an alias of two models": ("model_list:\n  - {model_name: a, aliases: [x], litellm_params: {model: stackspot/x}}\n  - {model_name: b, aliases: [x], litellm_params: {model: stackspot/x}}\n", "the name 'x' is given to more than one model: 'a' and 'b'"),
+    "a fallback that is not there": (STACKSPOT + "router_settings: {fallbacks: [{chat: [chatt]}]}\n", "given.yaml:4: router_settings.fallbacks[0].chat[0]: there is no model 'chatt'; did you mean 'chat'?"),
+    "fallbacks of nobody": (STACKSPOT + "router_settings: {fallbacks: [{x: [chat]}]}\n", "there is no model 'x'; known are chat"),
+    "its own fallback": (STACKSPOT + "router_settings: {fallbacks: [{chat: [chat]}]}\n", "a model cannot be its own fallback"),
+    "half a retry": (STACKSPOT + "router_settings: {num_retries: 1.5}\n", "router_settings.num_retries: a whole number is expected here, not 1.5"),
+    "an unknown strategy": (STACKSPOT + "router_settings: {routing_strategy: round-robin}\n", "given.yaml:4: router_settings.routing_strategy: one of simple-shuffle"),
+    "no calls at all": (STACKSPOT + "router_settings: {max_upstream_calls: 0}\n", "0 is too small; at least 1"),
+    "half a stream": (STACKSPOT + "proxy: {limits: {max_streams: 1.5}}\n", "a whole number is expected here, not 1.5"),
+    "an unknown key of the quota": (STACKSPOT + "proxy: {quota: {rpm: 3}}\n", "given.yaml:4: proxy.quota.rpm: unknown key"),
+    "a caller's key without a name": (STACKSPOT + "proxy: {api_keys: [{key: k}]}\n", "given.yaml:4: proxy.api_keys[0]: name is missing"),
+    "a caller's key that is not set": (STACKSPOT + "proxy:\n  api_keys:\n    - {name: a, key: os.environ/NOPE}\n", "given.yaml:6: proxy.api_keys[0]: key is missing: NOPE is not set"),
+    "one name for two keys": (STACKSPOT + "proxy: {api_keys: [{name: a, key: k}, {name: a, key: l}]}\n", "the name 'a' is given to two keys"),
+    "one key for two names": (STACKSPOT + "proxy: {api_keys: [{name: a, key: k}, {name: b, key: k}]}\n", "'b' has the same key as 'a'"),
     "no models": ("model_list: []\n", "no model is configured"),
 }  # fmt: skip
 
@@ -286,3 +299,76 @@ def test_a_literal_master_key_is_warned_of() -> None:
 def test_a_time_out_of_nothing_is_none() -> None:
     with pytest.raises(ConfigError, match="too small"):
         from_text(STACKSPOT + "proxy: {timeouts: {idle: 0}}\n")
+
+
+def test_what_is_left_out_of_the_router_takes_its_default() -> None:
+    assert Routing() == from_text(STACKSPOT).routing
+    assert (2, 4, 3, 5, {}) == (Routing().num_retries, Routing().max_upstream_calls, Routing().allowed_fails, Routing().cooldown_time, Routing().fallbacks)  # fmt: skip
+
+
+def test_the_router() -> None:
+    more = "  - {model_name: other, aliases: [o], litellm_params: {model: openai/x, api_base: 'http://x', weight: 3}}\n"
+    config = from_text(
+        STACKSPOT
+        + more
+        + "router_settings:\n  routing_strategy: simple-shuffle\n  num_retries: 1\n  fallbacks: [{chat: [o]}]\n"
+        + "  allowed_fails: 0\n  cooldown_time: 0.5\n  timeout: 30\n"
+    )
+    assert Routing(num_retries=1, fallbacks={"chat": ("other",)}, allowed_fails=0, cooldown_time=0.5) == config.routing
+    assert [1, 3] == [model.weight for model in config.models]
+    assert ("given.yaml:11: router_settings.timeout: LiteLLM's; it has no meaning here",) == config.warnings
+    assert "given.yaml:7" == config.origins["router_settings.num_retries"]
+
+
+def test_strategies_of_litellm_are_one_warning() -> None:
+    (warning,) = from_text(STACKSPOT + "router_settings: {routing_strategy: least-busy}\n").warnings
+    assert "least-busy is LiteLLM's; here it is simple-shuffle" in warning
+
+
+def test_fallbacks_beyond_the_ceiling_are_a_warning() -> None:
+    more = "".join(
+        f"  - {{model_name: m{n}, litellm_params: {{model: openai/x, api_base: 'http://x'}}}}\n" for n in range(2)
+    )
+    (warning,) = from_text(
+        STACKSPOT + more + "router_settings: {max_upstream_calls: 2, fallbacks: [{chat: [m0, m1]}]}\n"
+    ).warnings
+    assert "max_upstream_calls: 2 does not reach the last of 2 fallbacks" in warning
+
+
+def test_a_fallback_without_credentials_is_left_out_with_its_model() -> None:
+    more = "  - {model_name: other, litellm_params: {model: groq/x}}\n"
+    Path("config.yaml").write_text(STACKSPOT + more + "router_settings: {fallbacks: [{chat: [other]}]}\n")
+    assert {"chat": ()} == load(None, Environment(CREDENTIALS)).routing.fallbacks
+
+
+def test_entries_of_one_name_share_it() -> None:
+    config = from_text(STACKSPOT + STACKSPOT.partition("\n")[2].replace("agent}", "agent, realm: other}"))
+    assert [("chat", "acme"), ("chat", "other")] == [(model.name, model.realm) for model in config.models]
+
+
+def test_the_quota_is_off_until_it_is_configured() -> None:
+    assert from_text(STACKSPOT).quota is None
+    assert Quota() == from_text(STACKSPOT + "proxy: {quota: {}}\n").quota
+    assert Quota(5, 8, 60) == from_text(STACKSPOT + "proxy: {quota: {requests_per_minute: 5}}\n").quota
+    assert Quota(90, 8, 60) == load(ROOT / "config.yaml", Environment(CREDENTIALS)).quota
+    assert load(ROOT / "config.yaml", Environment(CREDENTIALS), demo=True).quota is None
+
+
+def test_callers_keys() -> None:
+    keys = "proxy:\n  api_keys:\n    - {name: a, key: os.environ/A, models: [chat, 'gpt-*'], requests_per_minute: 5}\n    - {name: b, key: plain}\n"
+    config = from_text(STACKSPOT + keys, CREDENTIALS | {"A": "planted-key"})
+    assert (ApiKey("a", "planted-key", ("chat", "gpt-*"), 5), ApiKey("b", "plain")) == config.api_keys
+    assert "planted-key" not in repr(config)
+    literal, unknown = config.warnings
+    assert "given.yaml:7: proxy.api_keys[1].key: a secret stands in the file" in literal
+    assert "proxy.api_keys: a: there is no model 'gpt-*'" == unknown
+
+
+def test_the_address_of_redis() -> None:
+    assert (
+        "redis://:pw@host:6379/0"
+        == from_text(STACKSPOT, CREDENTIALS | {"REDIS_URL": "redis://:pw@host:6379/0"}).redis_url
+    )
+    with pytest.raises(ConfigError, match="REDIS_URL") as refused:
+        from_text(STACKSPOT, CREDENTIALS | {"REDIS_URL": "host:pw@6379"})
+    assert "pw" not in str(refused.value)
