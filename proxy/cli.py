@@ -1,4 +1,4 @@
-"""The command line: ``serve`` (the default) and ``simulator``."""
+"""The command line: ``serve`` (the default), ``check`` and ``simulator``."""
 
 import argparse
 import asyncio
@@ -10,20 +10,26 @@ import signal
 import sys
 from collections.abc import Coroutine, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import dotenv
 import structlog
 import uvloop
 
 from proxy import __version__, simulator
+from proxy.check.ask import HELLO
+from proxy.check.command import check
+from proxy.check.startup import validate
 from proxy.config import Config, ConfigError, load
 from proxy.config.environment import Environment
 from proxy.server.app import create_app
 from proxy.server.run import serve
 from proxy.telemetry import logs
 
-COMMANDS = ("serve", "simulator")
+COMMANDS = ("serve", "check", "simulator")
+INTERRUPTED = 130  # as shells have it for a command that was stopped by SIGINT
 COLLECT_EVERY = 20_000  # objects more than at the last look; Python's own 700 is for programs that make few
 
 _TRY_IT = """\
@@ -41,11 +47,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] not in (*COMMANDS, "-h", "--help", "--version"):
         arguments.insert(0, "serve")
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.command == "check" and options.no_network and options.agents:
+        parser.error("--agents asks the models, which --no-network forbids")
     try:
-        if options.command == "simulator":
-            return _run(_simulator(options))
+        match options.command:
+            case "simulator":
+                return _run(_simulator(options))
+            case "check":
+                return _run(_check(options))
         return _run(_serve(options))
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except (ConfigError, simulator.ReplayError) as error:
         return _give_up(str(error))
     except OSError as error:
@@ -76,6 +90,10 @@ def _parser() -> argparse.ArgumentParser:
     serving.add_argument(
         "--demo", action="store_true", help="answer from the built-in simulator; needs no credentials and no config"
     )
+    checking = commands.add_parser("check", help="show the settings, and check that everything can be reached")
+    checking.add_argument("--config", type=Path, metavar="FILE", help="default: PROXY_CONFIG, else ./config.yaml")
+    checking.add_argument("--no-network", action="store_true", help="check the configuration alone")
+    checking.add_argument("--agents", action="store_true", help="also ask every model, with one short prompt")
     standing_in = commands.add_parser("simulator", help="serve the StackSpot stand-in alone")
     standing_in.add_argument("--port", type=_port, metavar="P", default=8090, help="default: 8090")
     standing_in.add_argument("--replay", type=Path, metavar="DIR", help="answer with captured streams")
@@ -89,32 +107,55 @@ def _port(text: str) -> int:
     return port
 
 
-def _run(command: Coroutine[None, None, None]) -> int:
+def _run(command: Coroutine[None, None, int]) -> int:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(command)
-    return 0
+        return runner.run(command)
 
 
-async def _serve(options: argparse.Namespace) -> None:
-    environment = Environment(os.environ, dotenv.dotenv_values(".env", interpolate=False))
-    file = options.config or (Path(named) if (named := environment("PROXY_CONFIG")) else None)
-    config = load(file, environment, host=options.host, port=options.port, demo=options.demo)
+def _load(options: argparse.Namespace, **flags: Any) -> Config:
+    """The configuration that the command line, the environment and ``.env`` lead to."""
+    try:
+        dot_env = dotenv.dotenv_values(".env", interpolate=False)
+    except UnicodeDecodeError as error:
+        raise ConfigError(f".env: cannot be read: {error}") from None
+    environment = Environment(os.environ, dot_env)
+    named = environment("PROXY_CONFIG")
+    config = load(options.config or (Path(named) if named else None), environment, **flags)
+    source = "flag" if options.config else environment.origin("PROXY_CONFIG")
+    return replace(config, origins={**config.origins, "source": source})
+
+
+async def _check(options: argparse.Namespace) -> int:
+    config = _load(options)
+    # What there is to say is said in the report, unless somebody wants to know it all.
+    logs.configure("DEBUG" if config.log_level == "DEBUG" else "CRITICAL", config.log_format)
+    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # answers may hold what a terminal cannot show
+    prompts = [HELLO] if options.agents else []
+    return await check(config, os.environ, partial(print, flush=True), network=not options.no_network, prompts=prompts)
+
+
+async def _serve(options: argparse.Namespace) -> int:
+    config = _load(options, host=options.host, port=options.port, demo=options.demo)
     logs.configure(config.log_level, config.log_format)
     async with contextlib.AsyncExitStack() as stack:
         if config.demo:
             stand_in = await stack.enter_async_context(simulator.serve())
             config = replace(config, idm_url=stand_in.url, api_url=stand_in.url)
         _tell(config)
+        if config.validate_on_start and not await validate(config):
+            return 1
 
         def on_ready(url: str) -> None:
             _settle_collector()
             structlog.get_logger().info("server.listening", url=url)
             if logs.for_people(config.log_format):
                 model, header = config.models[0].name, config.correlation.header
-                key = '\n    -H "authorization: Bearer $PROXY_API_KEY" \\' if config.master_key else ""
+                keyed = config.master_key or config.api_keys
+                key = '\n    -H "authorization: Bearer $PROXY_API_KEY" \\' if keyed else ""
                 print(_TRY_IT.format(url=url, header=header, model=model, key=key), flush=True)
 
         await serve(create_app(config), config.host, config.port, drain=config.drain_timeout, on_ready=on_ready)
+    return 0
 
 
 def _settle_collector() -> None:
@@ -134,7 +175,7 @@ def _tell(config: Config) -> None:
     log.info("config.loaded", source=config.source, models=[model.name for model in config.models], demo=config.demo)
 
 
-async def _simulator(options: argparse.Namespace) -> None:
+async def _simulator(options: argparse.Namespace) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -145,3 +186,4 @@ async def _simulator(options: argparse.Namespace) -> None:
             flush=True,
         )
         await stop.wait()
+    return 0

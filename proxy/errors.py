@@ -17,6 +17,8 @@ ProxyError
 ├── ServiceError                the proxy itself
 │   ├── Internal                500
 │   ├── TooManyStreams          429
+│   ├── QuotaExceeded           429, its turn would not come in time
+│   ├── KeyLimitExceeded        429, the caller's key has had its requests of this minute
 │   └── Draining                503
 └── UpstreamError               whoever answers the model call
     ├── UpstreamAuth            502, it refuses our credentials
@@ -50,7 +52,9 @@ class ProxyError(Exception):
     """A failure that a caller is told about.
 
     ``retry_after`` is in whole seconds. ``end_reason`` is the label of ``proxy_stream_ends_total``.
-    ``hopeless`` failures are those that the same request will meet again, so nobody should repeat it.
+    ``hopeless`` failures are those that the same request will meet again, so nobody should repeat it. After one
+    that is ``repeatable`` the proxy itself may send the request again, since nothing was generated; after one
+    that is ``elsewhere``, to another model. ``blames`` the deployment: too many of these and it is left alone.
     """
 
     source: ClassVar[Source] = "proxy"
@@ -59,6 +63,9 @@ class ProxyError(Exception):
     code: str | None = "internal_error"
     end_reason: ClassVar[str] = "internal_error"
     hopeless: ClassVar[bool] = False
+    repeatable: ClassVar[bool] = False
+    elsewhere: ClassVar[bool] = False
+    blames: ClassVar[bool] = False
 
     def __init__(self, message: str, *, param: str | None = None, retry_after: int | None = None) -> None:
         super().__init__(message)
@@ -170,6 +177,21 @@ class TooManyStreams(ServiceError):
     code = "rate_limit_exceeded"
 
 
+class QuotaExceeded(ServiceError):
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+    end_reason = "rejected"
+    elsewhere = True
+
+
+class KeyLimitExceeded(ServiceError):
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+    end_reason = "rejected"
+
+
 class Draining(ServiceError):
     status = 503
     code = "shutting_down"
@@ -182,6 +204,7 @@ class UpstreamError(ProxyError):
     type = "upstream_error"
     code = "upstream_error"
     end_reason = "upstream_error"
+    blames = True
 
 
 class UpstreamAuth(UpstreamError):
@@ -202,12 +225,15 @@ class UpstreamNotFound(UpstreamError):
 class UpstreamRejected(UpstreamError):
     code = "upstream_rejected"
     hopeless = True
+    blames = False
 
 
 class UpstreamRateLimited(UpstreamError):
     status = 429
     type = "rate_limit_error"
     code = "rate_limit_exceeded"
+    repeatable = True
+    elsewhere = True
 
 
 class CreditSpent(UpstreamError):
@@ -215,10 +241,13 @@ class CreditSpent(UpstreamError):
     type = "insufficient_quota"
     code = "insufficient_quota"
     hopeless = True
+    elsewhere = True
 
 
 class UpstreamFailed(UpstreamError):
     code = "upstream_failed"
+    repeatable = True
+    elsewhere = True
 
     def __init__(self, message: str, *, status: int = 502, retry_after: int | None = None) -> None:
         super().__init__(message, retry_after=retry_after)
@@ -227,6 +256,8 @@ class UpstreamFailed(UpstreamError):
 
 class UpstreamUnreachable(UpstreamError):
     code = "upstream_unreachable"
+    repeatable = True
+    elsewhere = True
 
 
 class UpstreamTLS(UpstreamError):
@@ -247,12 +278,15 @@ class ConnectTimeout(UpstreamError):
     status = 504
     code = "connect_timeout"
     end_reason = "connect_timeout"
+    repeatable = True
+    elsewhere = True
 
 
 class FirstTokenTimeout(UpstreamError):
     status = 504
     code = "first_token_timeout"
     end_reason = "first_token_timeout"
+    elsewhere = True
 
 
 class IdleTimeout(UpstreamError):
@@ -265,6 +299,7 @@ class TotalTimeout(UpstreamError):
     status = 504
     code = "total_timeout"
     end_reason = "total_timeout"
+    blames = False
 
 
 class InvalidAnswer(UpstreamError):
@@ -275,6 +310,7 @@ class InvalidAnswer(UpstreamError):
     code = "invalid_answer"
     end_reason = "invalid_answer"
     hopeless = True
+    blames = False
 
     def __init__(self, message: str, *, written: str = "", fault: str = "") -> None:
         super().__init__(f"{message}: {fault}" if fault else message)

@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.processes import CREDENTIALS, ROOT, Proxy, StandIn
 
+ONCE = "router_settings: {num_retries: 0}\n"
 _COUNT = itertools.count(1)
 Launch = Callable[..., Proxy]
 
@@ -22,12 +23,12 @@ def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
 
 @pytest.fixture(scope="session")
 def proxy(stand_in: StandIn, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    """A proxy in front of the simulator, with the shipped config.yaml, shared by all tests."""
-    process = Proxy(
-        env=CREDENTIALS | stand_in.env,
-        cwd=tmp_path_factory.mktemp("proxy"),
-        arguments=["--config", str(ROOT / "config.yaml")],
-    )
+    """A proxy in front of the simulator, with the models of the shipped config.yaml, shared by all tests: without
+    the quota, which they would spend, and without retries, so that each upstream call is one that was asked for."""
+    folder = tmp_path_factory.mktemp("proxy")
+    models = (ROOT / "config.yaml").read_text(encoding="utf-8").partition("\nproxy:")[0]
+    (folder / "config.yaml").write_text(f"{models}\n{ONCE}", encoding="utf-8")
+    process = Proxy(env=CREDENTIALS | stand_in.env, cwd=folder)
     yield process
     assert process.stop() == 0
 

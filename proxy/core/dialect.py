@@ -70,7 +70,8 @@ class Reader(Protocol):
 class Exchange(Protocol):
     """One request to an upstream and the reading of its answer.
 
-    ``repeatable`` says that another round may follow it: not where the upstream remembers what it was told.
+    ``repeatable`` says that it may be followed by another round, or sent again: not where the upstream remembers
+    what it was told.
     """
 
     @property

@@ -1,5 +1,6 @@
 """One caller's request over the upstream rounds that it takes."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -40,8 +41,10 @@ class Turn:
     upstream may be tried.
     """
 
-    def __init__(self, call: Call, rendering: Rendering, max_rounds: int = MAX_ROUNDS) -> None:
+    def __init__(self, call: Call, render: Callable[[Call], Rendering], ceiling: int = MAX_ROUNDS) -> None:
         self.call = call
+        self.ceiling = ceiling
+        """How many rounds there may be; may be changed on the way."""
         self.committed = False
         self.rendered = False
         """Something was told to the caller's rendering, sent or not: it cannot be told again."""
@@ -49,15 +52,29 @@ class Turn:
         self.calls: list[DetectedCall] = []
         self.invalid_calls = 0
         self.finish: Finish | None = None
-        self._rendering = rendering
+        self._render = render
+        self._rendering = render(call)
         self._upstream: Upstream | None = None
         self._exchange: Exchange
         self._readers: list[Reader] = []
         self._reader: Reader
         self._round: _Round
-        self._max_rounds = max_rounds
         self._tried: set[type[ProxyError]] = set()
         self._correction: InvalidAnswer | None = None
+        self._room: float | None = None
+
+    def repeats(self, error: ProxyError) -> bool:
+        """The request may be sent again after ``error``: nothing was generated, nothing went out, and the
+        upstream does not remember it."""
+        return error.repeatable and self._untold and not self.round_events
+
+    def moves_on(self, error: ProxyError) -> bool:
+        """The request may be sent to another model after ``error``."""
+        return error.elsewhere and self._untold
+
+    @property
+    def _untold(self) -> bool:
+        return not self.committed and (self._upstream is None or self._exchange.repeatable)
 
     @property
     def round_over(self) -> bool:
@@ -82,7 +99,7 @@ class Turn:
     @property
     def round_events(self) -> int:
         """Those of the round under way."""
-        return self._reader.events
+        return self._reader.events if self._readers else 0
 
     @property
     def progress(self) -> int:
@@ -99,7 +116,14 @@ class Turn:
         return sum((reader.usage() for reader in self._readers if reader.events), Usage(0, 0))
 
     def begin(self, upstream: Upstream) -> Outgoing:
-        """The request to send to ``upstream``. Not once the turn is committed."""
+        """The request to send to ``upstream``: the first, or another try after one that failed, from which nothing
+        is kept. Not once the turn is committed."""
+        if self._upstream is not None:
+            self._rendering = self._render(self.call)
+            self.rendered = False
+            self.calls.clear()
+            self._tried.clear()
+            self._correction = self._room = None
         self._upstream = upstream
         return self._open_round()
 
@@ -135,11 +159,11 @@ class Turn:
             out += self._take()
         return out
 
-    def _open_round(self, correction: InvalidAnswer | None = None, room: float | None = None) -> Outgoing:
+    def _open_round(self) -> Outgoing:
         assert self._upstream is not None, "begin() comes first"
-        self._exchange = self._upstream.exchange(self.call, Round(self.rounds, correction, room))
+        self._exchange = self._upstream.exchange(self.call, Round(self.rounds, self._correction, self._room))
         self.rounds += 1
-        self._round = _Round(self, self._rendering, correction)
+        self._round = _Round(self, self._rendering, self._correction)
         self._reader = self._exchange.reader(self._round)
         self._readers.append(self._reader)
         return self._exchange.outgoing
@@ -157,14 +181,15 @@ class Turn:
 
     def _again(self, error: ProxyError) -> Outgoing | None:
         """Another round, once for each kind of failure that one can mend."""
-        if type(error) in self._tried or self.rounds >= self._max_rounds or not self._exchange.repeatable:
+        if type(error) in self._tried or self.rounds >= self.ceiling or not self._exchange.repeatable:
             return None
         self._tried.add(type(error))
         if isinstance(error, InvalidAnswer) and error.written:
             self._correction = error
-            return self._open_round(error)
+            return self._open_round()
         if isinstance(error, ContextTooLong) and not self.rendered:
-            return self._open_round(self._correction, room=error.room or SMALLER)
+            self._room = error.room or SMALLER
+            return self._open_round()
         return None
 
     def _take(self) -> bytes:

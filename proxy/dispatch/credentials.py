@@ -154,9 +154,8 @@ class ClientCredentials:
         if reply.status == 429:
             raise UpstreamFailed("the login is limited just now", status=503)
         if reply.status != 200:
-            raise UpstreamAuth(
-                f"the login was refused with {reply.status}: check CLIENT_ID, CLIENT_SECRET and REALM of the proxy"
-            )
+            suspects = "REALM and STACKSPOT_IDM_URL" if reply.status == 404 else "CLIENT_ID, CLIENT_SECRET and REALM"
+            raise UpstreamAuth(f"the login was refused with {reply.status}: check {suspects} of the proxy")
         try:
             answer = orjson.loads(body)
             token, lifetime = answer["access_token"], float(answer.get("expires_in") or 0)

@@ -1,10 +1,10 @@
 """Signs and sends a request to a deployment."""
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 
 from proxy.core.dialect import Outgoing
-from proxy.dispatch.router import Deployment
+from proxy.dispatch.deployment import Deployment
 from proxy.dispatch.transport import Reply, Transport
 from proxy.errors import ProxyError
 
@@ -20,6 +20,11 @@ class Refused(Exception):
 class Dispatcher:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
+
+    def admitted(self, deployment: Deployment, caller: str) -> AbstractAsyncContextManager[None]:
+        """Entering waits until the deployment's quota allows another request, which is under way until the context
+        is left. ``caller`` is the name of the caller's key: keys take turns. Raises ``QuotaExceeded``."""
+        return deployment.quota.admit(caller) if deployment.quota else nullcontext()
 
     @asynccontextmanager
     async def send(

@@ -3,6 +3,7 @@
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 
 from proxy.config import Config, Model
 from proxy.config.providers import OPENAI_COMPATIBLE, STACKSPOT, OpenAICompatible
@@ -10,57 +11,47 @@ from proxy.core.dialect import Upstream
 from proxy.core.filters.markers import ToolPolicy
 from proxy.core.upstreams.openai import OpenAI
 from proxy.core.upstreams.stackspot import StackSpot
-from proxy.dispatch.credentials import (
-    BearerKey,
-    ClientCredentials,
-    Credential,
-    LoginObserver,
-    NoCredential,
-    stackspot_key,
-)
-from proxy.dispatch.router import Deployment
-from proxy.dispatch.transport import Transport
+from proxy.dispatch.accounts import Accounts
+from proxy.dispatch.cooldowns import Cooldowns
+from proxy.dispatch.credentials import BearerKey, Credential, NoCredential, stackspot_key
+from proxy.dispatch.deployment import Deployment
+from proxy.dispatch.health import Health
+
+
+def _nobody(_: Model, __: Config) -> None:
+    return None
 
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """A dialect, an address and a credential, each chosen by what the config says of a model."""
+    """A dialect, an address, a credential and whose quota counts, each chosen by what the config says of a model.
+
+    ``account`` names what the upstream counts requests by; None where it does not, or says by itself when to wait.
+    """
 
     dialect: Callable[[Model, Config], Upstream]
     base_url: Callable[[Model, Config], str]
-    credential: Callable[[Model, Config, "Logins"], Credential]
+    credential: Callable[[Model, Config, Accounts], Credential]
+    account: Callable[[Model, Config], str | None] = _nobody
 
 
-class Logins:
-    """One login for all deployments that use the same client of the same realm."""
-
-    def __init__(self, transport: Transport, observer: LoginObserver) -> None:
-        self._transport = transport
-        self._observer = observer
-        self._shared: dict[tuple[str, str], ClientCredentials] = {}
-
-    def client_credentials(self, url: str, client_id: str, client_secret: str) -> ClientCredentials:
-        found = self._shared.get((url, client_id))
-        if found is None:
-            found = ClientCredentials(self._transport, url, client_id, client_secret, self._observer)
-            self._shared[url, client_id] = found
-        return found
-
-    async def close(self) -> None:
-        for login in self._shared.values():
-            await login.close()
-
-
-def deploy(model: Model, config: Config, providers: Mapping[str, Provider], logins: Logins) -> Deployment:
+def deploy(
+    model: Model, config: Config, providers: Mapping[str, Provider], accounts: Accounts, cooldowns: Cooldowns
+) -> Deployment:
     """The deployment of one model of the config."""
-    provider = providers[model.provider]
+    provider, routing = providers[model.provider], config.routing
+    account, base_url = provider.account(model, config), provider.base_url(model, config)
+    same = f"{model.name}|{base_url}|{model.target}|{model.agent_id}|{account}"  # to all replicas
     return Deployment(
         name=model.name,
         provider=model.provider,
         label=f"{model.provider}/{model.target}",
-        base_url=provider.base_url(model, config),
+        base_url=base_url,
         upstream=provider.dialect(model, config),
-        credential=provider.credential(model, config, logins),
+        credential=provider.credential(model, config, accounts),
+        health=Health(same, routing.allowed_fails, routing.cooldown_time, cooldowns),
+        quota=accounts.queue(account) if account else None,
+        weight=model.weight,
         tls=_tls(model.ssl_verify),
         aliases=model.aliases,
     )
@@ -83,18 +74,28 @@ def _stackspot(model: Model, config: Config) -> StackSpot:
     )
 
 
-def _stackspot_credential(model: Model, config: Config, logins: Logins) -> Credential:
-    if model.api_key and not model.client_secret:
-        return BearerKey(stackspot_key(model.api_key))
+def _stackspot_credential(model: Model, config: Config, accounts: Accounts) -> Credential:
+    if _has_ready_key(model):
+        return BearerKey(stackspot_key(model.api_key or ""))
     url = f"{config.idm_url}/{model.realm or 'demo'}/oidc/oauth/token"
-    return logins.client_credentials(url, model.client_id or "demo", model.client_secret or "demo")
+    return accounts.login(url, model.client_id or "demo", model.client_secret or "demo")
+
+
+def _stackspot_account(model: Model, _: Config) -> str:
+    if _has_ready_key(model):
+        return f"key-{sha256((model.api_key or '').encode()).hexdigest()[:16]}"
+    return f"{model.realm}/{model.client_id}"
+
+
+def _has_ready_key(model: Model) -> bool:
+    return bool(model.api_key) and not model.client_secret
 
 
 def _openai(model: Model, _: Config) -> OpenAI:
     return OpenAI(name=model.name, model=model.target, collect=model.collect)
 
 
-def _key(model: Model, _: Config, __: Logins) -> Credential:
+def _key(model: Model, _: Config, __: Accounts) -> Credential:
     return BearerKey(model.api_key) if model.api_key else NoCredential()
 
 
@@ -103,6 +104,11 @@ def _openai_compatible(row: OpenAICompatible) -> Provider:
 
 
 PROVIDERS: Mapping[str, Provider] = {
-    STACKSPOT: Provider(_stackspot, lambda model, config: model.api_base or config.api_url, _stackspot_credential),
+    STACKSPOT: Provider(
+        _stackspot,
+        lambda model, config: model.api_base or config.api_url,
+        _stackspot_credential,
+        _stackspot_account,
+    ),
     **{name: _openai_compatible(row) for name, row in OPENAI_COMPATIBLE.items()},
 }

@@ -1,8 +1,10 @@
 """aiohttp's client side. Every exception of its own becomes one of ``proxy.errors`` here and nowhere else."""
 
 import asyncio
+import os
+import socket
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from urllib.parse import urlsplit
@@ -11,6 +13,7 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 
 from proxy import __version__
+from proxy.dispatch.handover import FITS, Handover
 from proxy.errors import ConnectTimeout, ProxyError, UpstreamBroken, UpstreamTLS, UpstreamTruncated, UpstreamUnreachable
 
 READ_BUFFER = 64 * 1024  # bytes held for a caller that does not keep up, before the upstream is paused
@@ -43,6 +46,12 @@ class Reply:
                 held.clear()
                 return rest
             raise UpstreamTruncated("the connection to the upstream broke off in the middle of its answer") from None
+
+    async def hand_on(self, take: Callable[[bytes], bool]) -> None:
+        """Has ``take`` called with whatever arrives, until it returns False; returns as well when only ``read``
+        can tell what follows: at the end, at a break, or where this cannot be done."""
+        if FITS:
+            await Handover(self._content, take).run()
 
     async def read_limited(self, limit: int = REFUSAL_LIMIT) -> bytes:
         """The body up to ``limit`` bytes; what breaks off is left out."""
@@ -93,9 +102,18 @@ class Transport:
     async def post(self, url: str, headers: Mapping[str, str], body: bytes, tls: ssl.SSLContext | bool = True) -> Reply:
         """Sends a POST; returns once the response's headers are there. Redirects are not followed. ``tls`` is how
         the server's certificate is checked, True being the system's store."""
+        return await self._request("POST", url, headers, body, tls)
+
+    async def get(self, url: str, headers: Mapping[str, str], tls: ssl.SSLContext | bool = True) -> Reply:
+        """The same with a GET."""
+        return await self._request("GET", url, headers, None, tls)
+
+    async def _request(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, tls: ssl.SSLContext | bool
+    ) -> Reply:
         with _foreign(url):
-            response = await self._session.post(
-                url, headers=headers, data=body, allow_redirects=False, ssl=tls, proxy=_proxy_for(url)
+            response = await self._session.request(
+                method, url, headers=headers, data=body, allow_redirects=False, ssl=tls, proxy=_proxy_for(url)
             )
         return Reply(response, self._closing)
 
@@ -126,15 +144,25 @@ def _foreign(url: str) -> Iterator[None]:
         yield
     except aiohttp.ClientConnectorCertificateError as error:
         raise UpstreamTLS(
-            f"the certificate of {host} is not trusted: {_reason(error)}; set ssl_verify to the path of its issuer's "
-            "certificates, or to false to do without the check"
+            f"the certificate of {host} is not trusted: {_reason(error)}; set ssl_verify (for a login the variable "
+            "SSL_CERT_FILE) to the path of its issuer's certificates, or ssl_verify to false to do without the check"
         ) from None
     except (aiohttp.ClientSSLError, ssl.SSLError) as error:
-        raise UpstreamTLS(f"no TLS connection to {host}: {_reason(error)}") from None
+        reason = _reason(error)
+        hint = "; does it speak http:// instead?" if reason == "WRONG_VERSION_NUMBER" else ""
+        raise UpstreamTLS(f"no TLS connection to {host}: {reason}{hint}") from None
     except (aiohttp.ConnectionTimeoutError, aiohttp.ServerTimeoutError):
         raise ConnectTimeout(f"{host} did not accept a connection in time") from None
+    except aiohttp.ClientProxyConnectionError as error:
+        raise UpstreamUnreachable(
+            f"no connection to the HTTP proxy on the way to {host}: {_reason(error)}; check HTTPS_PROXY and NO_PROXY"
+        ) from None
     except aiohttp.ClientConnectorError as error:
         raise UpstreamUnreachable(f"no connection to {host}: {_reason(error)}") from None
+    except aiohttp.ClientHttpProxyError as error:
+        raise UpstreamUnreachable(
+            f"the HTTP proxy on the way to {host} answered {error.status}; check HTTPS_PROXY and NO_PROXY"
+        ) from None
     except aiohttp.ClientResponseError:  # its own words hold the whole address
         raise UpstreamBroken(f"{host} answered with something that is no HTTP") from None
     except (aiohttp.ClientError, OSError) as error:
@@ -146,4 +174,12 @@ def _unanswered(host: str, error: Exception) -> ProxyError:
 
 
 def _reason(error: Exception) -> str:
-    return str(error) or type(error).__name__
+    """In few words: what aiohttp says of a connection repeats its address, and tells of Python's objects."""
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        cause = error.certificate_error
+    if isinstance(cause, ssl.SSLError):
+        return getattr(cause, "verify_message", "") or cause.reason or type(cause).__name__
+    if isinstance(cause, OSError) and cause.errno:
+        return str(cause.strerror) if isinstance(cause, socket.gaierror) else os.strerror(cause.errno)
+    return str(cause) or type(cause).__name__

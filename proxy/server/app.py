@@ -3,14 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from proxy.config import Config
+from proxy.config import Config, ConfigError
 from proxy.core.callers.chat import Chat
 from proxy.core.dialect import Caller
+from proxy.dispatch.accounts import Accounts
+from proxy.dispatch.attempts import Attempts
+from proxy.dispatch.cooldowns import LocalCooldowns
 from proxy.dispatch.dispatcher import Dispatcher
-from proxy.dispatch.providers import PROVIDERS, Logins, Provider, deploy
+from proxy.dispatch.providers import PROVIDERS, Provider, deploy
 from proxy.dispatch.router import Router
 from proxy.dispatch.transport import Transport
 from proxy.server import middleware
@@ -18,8 +22,11 @@ from proxy.server.inference import Inference
 from proxy.server.ops import Ops
 from proxy.server.state import State
 from proxy.server.watchdog import Watchdog
-from proxy.telemetry.events import LoginEvents
+from proxy.telemetry.events import LoginEvents, RetryEvents, SharingEvents
 from proxy.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:  # needs an extra at run time
+    from proxy.dispatch.quota.sharing import Sharing
 
 STATE = web.AppKey("state", State)
 WATCHDOG = web.AppKey("watchdog", Watchdog)
@@ -34,9 +41,13 @@ def create_app(
     """The application that serves ``config``. Needs a running event loop, since it opens connections of its own."""
     state = State()
     metrics = Metrics(model.name for model in config.models)
+    sharing = _sharing(config.redis_url, SharingEvents(metrics)) if config.redis_url else None
     transport = Transport(config.timeouts.connect)
-    logins = Logins(transport, LoginEvents(metrics))
-    router = Router(deploy(model, config, providers, logins) for model in config.models)
+    accounts = Accounts(config, transport, LoginEvents(metrics), metrics, sharing)
+    cooldowns = sharing or LocalCooldowns()
+    deployments = [deploy(model, config, providers, accounts, cooldowns) for model in config.models]
+    router = Router(deployments, config.routing.fallbacks)
+    attempts = Attempts(router, config.routing, RetryEvents(metrics))
     watchdog = Watchdog(config.timeouts, keepalive=config.keepalive_s, commit_after=config.commit_after)
     metrics.streams.set_function(lambda: len(watchdog))
 
@@ -55,19 +66,35 @@ def create_app(
     app[WATCHDOG] = watchdog
     app.on_response_prepare.append(middleware.label_responses(config))
     for caller in callers:
-        inference = Inference(caller, config, router, Dispatcher(transport), watchdog, metrics)
+        inference = Inference(caller, config, router, attempts, Dispatcher(transport), watchdog, metrics)
         app.add_routes([web.post(route, inference.handle) for route in caller.routes])
     app.add_routes(Ops(router, metrics, state).routes())
 
     async def lifetime(_: web.Application) -> AsyncIterator[None]:
         watching = asyncio.create_task(watchdog.run())
+        if sharing:
+            await sharing.start()
         state.started = True
         yield
         watching.cancel()
         with suppress(asyncio.CancelledError):
             await watching
-        await logins.close()
+        await accounts.close()
+        if sharing:
+            await sharing.close()
         await transport.close()
 
     app.cleanup_ctx.append(lifetime)
     return app
+
+
+def _sharing(url: str, observer: SharingEvents) -> "Sharing":
+    try:
+        from proxy.dispatch.quota.sharing import Sharing
+    except ImportError:
+        missing = "REDIS_URL is set, but the package redis is missing: pip install 'stackspot-proxy[redis]'"
+        raise ConfigError(missing) from None
+    try:
+        return Sharing(url, observer)
+    except ValueError as error:
+        raise ConfigError(f"REDIS_URL: {error}") from None

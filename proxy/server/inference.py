@@ -1,6 +1,7 @@
 """The way of one inference request, from its body to the end of its answer."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import structlog
@@ -11,15 +12,18 @@ from proxy.core.answer import Rendering
 from proxy.core.call import Call
 from proxy.core.dialect import Caller, Outgoing
 from proxy.core.turn import RoundEnd, Turn
+from proxy.dispatch.attempts import Attempts
+from proxy.dispatch.deployment import Deployment
 from proxy.dispatch.dispatcher import Dispatcher, Refused
-from proxy.dispatch.router import Deployment, Router
+from proxy.dispatch.router import Group, Router
 from proxy.dispatch.transport import Reply
 from proxy.errors import Internal, InvalidRequest, ProxyError, TooManyStreams
 from proxy.server.body import read_body
+from proxy.server.keys import HOLDER
 from proxy.server.outlet import Outlet
-from proxy.server.pump import Write, pump
+from proxy.server.pump import Sink, pump
 from proxy.server.state import RECORD
-from proxy.server.watchdog import Watchdog
+from proxy.server.watchdog import Watchdog, Watched
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.record import Record
 
@@ -39,6 +43,7 @@ class Inference:
         caller: Caller,
         config: Config,
         router: Router,
+        attempts: Attempts,
         dispatcher: Dispatcher,
         watchdog: Watchdog,
         metrics: Metrics,
@@ -46,6 +51,7 @@ class Inference:
         self._caller = caller
         self._config = config
         self._router = router
+        self._attempts = attempts
         self._dispatcher = dispatcher
         self._watchdog = watchdog
         self._metrics = metrics
@@ -55,27 +61,19 @@ class Inference:
         body = await read_body(request, self._config.timeouts.request_body)
         ready = time.monotonic()
         call = replace(self._caller.read(body, record.id, int(time.time())), conversation=record.correlation_id)
-        deployment = self._router.find(call.model)
-        record.model = deployment.name
-        headers = {ANSWERED_BY: deployment.label} | self._ignored(call, deployment)
+        group = request[HOLDER].find(self._router.find, call.model)
+        record.model = group.name
         if len(self._watchdog) >= self._config.limits.max_streams:
             raise TooManyStreams("the proxy serves as many answers as it may; try again shortly", retry_after=1)
-        record.provider, record.upstream = deployment.provider, deployment.label
-        job = _Job(record, call, deployment, headers, ready)
+        job = _Job(record, call, group, ready)
         return await (self._stream(request, job) if call.stream else self._whole(request, job))
 
-    def _ignored(self, call: Call, deployment: Deployment) -> dict[str, str]:
-        ignored = deployment.upstream.admit(call)
-        if ignored and self._config.strict_params:
-            raise InvalidRequest(f"{ignored[0]}: {deployment.name} cannot honour it", param=ignored[0])
-        return {IGNORED: ", ".join(ignored)} if ignored else {}
-
     async def _stream(self, request: web.Request, job: "_Job") -> web.StreamResponse:
-        turn = self._turn(job, self._caller.stream(job.call))
-        outlet = Outlet(request, job.record, web.StreamResponse(headers=STREAMED | job.headers))
+        turn = self._turn(job, self._caller.stream)
+        outlet = Outlet(request, job.record, web.StreamResponse(headers=STREAMED))
         try:
-            async with self._watchdog.watch(turn, outlet):
-                await self._converse(job, turn, outlet.write)
+            async with self._watchdog.watch(turn, outlet) as watched:
+                await self._converse(job, turn, watched, outlet, outlet)
                 await outlet.close()
         except ConnectionError:
             raise  # the caller has left
@@ -103,19 +101,15 @@ class Inference:
             raise ConnectionResetError from None
 
     async def _whole(self, request: web.Request, job: "_Job") -> web.StreamResponse:
-        turn = self._turn(job, self._caller.whole(job.call))
-        body = bytearray()
-
-        async def collect(data: bytes) -> None:
-            body.extend(data)
-
-        async with self._watchdog.watch(turn, None):
-            await self._converse(job, turn, collect)
-        headers = job.headers | {"content-type": "application/json"}
-        if turn.usage.estimated:
-            headers[USAGE] = "estimated"
-        job.record.sent = len(body)
-        outlet = Outlet(request, job.record, web.Response(body=bytes(body), headers=headers))
+        turn = self._turn(job, self._caller.whole)
+        response = web.Response(content_type="application/json")
+        outlet = Outlet(request, job.record, response)
+        body = _Collected()
+        async with self._watchdog.watch(turn, None) as watched:
+            await self._converse(job, turn, watched, body, outlet)
+        outlet.label({USAGE: "estimated" if turn.usage.estimated else ""})
+        response.body = bytes(body.data)
+        job.record.sent = len(body.data)
         try:
             async with self._watchdog.watch(turn, outlet):
                 await outlet.close()
@@ -125,35 +119,61 @@ class Inference:
             raise ConnectionResetError from None
         return outlet.response
 
-    def _turn(self, job: "_Job", rendering: Rendering) -> Turn:
-        job.record.turn = turn = Turn(job.call, rendering, self._config.max_upstream_calls)
+    def _turn(self, job: "_Job", render: Callable[[Call], Rendering]) -> Turn:
+        job.record.turn = turn = Turn(job.call, render)
         return turn
 
-    async def _converse(self, job: "_Job", turn: Turn, write: Write) -> None:
-        """All rounds of a request. Raises the ``ProxyError`` that ended it."""
-        deployment, correlation_id = job.deployment, job.record.correlation_id
-        passed_on = {self._config.correlation.header: correlation_id} if correlation_id else {}
-        outgoing: Outgoing | None = turn.begin(deployment.upstream)
-        self._metrics.overhead(time.monotonic() - job.ready)
-        while outgoing is not None:
-            try:
-                async with self._dispatcher.send(deployment, outgoing, passed_on) as reply:
-                    end = await self._round(turn, reply, write, deployment.label)
-            except Refused as refused:
-                outgoing = turn.refused(refused.error)
+    async def _converse(self, job: "_Job", turn: Turn, watched: Watched, sink: Sink, outlet: Outlet) -> None:
+        """All that is sent for a request, until it is answered. Raises the ``ProxyError`` that ended it."""
+
+        async def answer(deployment: Deployment) -> None:
+            outlet.label(self._label(job, deployment))
+            await self._rounds(job, turn, watched, sink, deployment)
+
+        await self._attempts.run(job.group, turn, answer)
+
+    def _label(self, job: "_Job", deployment: Deployment) -> dict[str, str]:
+        """The headers that tell who answers, and what of the request has no effect there."""
+        record = job.record
+        record.model, record.provider, record.upstream = deployment.name, deployment.provider, deployment.label
+        ignored = deployment.upstream.admit(job.call)
+        if ignored and self._config.strict_params:
+            raise InvalidRequest(f"{ignored[0]}: {deployment.name} cannot honour it", param=ignored[0])
+        return {ANSWERED_BY: deployment.label, IGNORED: ", ".join(ignored)}
+
+    async def _rounds(self, job: "_Job", turn: Turn, watched: Watched, sink: Sink, deployment: Deployment) -> None:
+        """All rounds with one deployment."""
+        record = job.record
+        passed_on = {self._config.correlation.header: record.correlation_id} if record.correlation_id else {}
+        outgoing: Outgoing | None = None
+        asked = time.monotonic()
+        while True:
+            async with self._dispatcher.admitted(deployment, record.caller):
                 if outgoing is None:
-                    raise refused.error from None
-                continue
+                    waited = time.monotonic() - asked
+                    outgoing = turn.begin(deployment.upstream)
+                    if turn.rounds == 1:
+                        self._metrics.overhead(time.monotonic() - job.ready - waited)
+                try:
+                    async with watched.asking(), self._dispatcher.send(deployment, outgoing, passed_on) as reply:
+                        end = await self._round(turn, reply, sink, deployment.label)
+                except Refused as refused:
+                    again = turn.refused(refused.error)
+                    if again is None:
+                        raise refused.error from None
+                    end = RoundEnd(b"", again)
             if end.error is not None:
                 raise end.error
+            if end.again is None:
+                return
             outgoing = end.again
 
-    async def _round(self, turn: Turn, reply: Reply, write: Write, label: str) -> RoundEnd:
+    async def _round(self, turn: Turn, reply: Reply, sink: Sink, label: str) -> RoundEnd:
         opened = time.monotonic()
         log.info("sse.connected", upstream=label, round=turn.rounds)
-        end = await pump(reply, turn, write)
+        end = await pump(reply, turn, sink)
         if end.out:
-            await write(end.out)
+            await sink.write(end.out)
         log.info("sse.closed", upstream=label, events=turn.round_events, duration_ms=_ms(time.monotonic() - opened))
         if turn.upstream_ended:
             reply.settle()
@@ -162,13 +182,26 @@ class Inference:
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """One request that was understood. ``headers`` are those of its response; ``ready`` is when its body was there."""
+    """One request that was understood. ``ready`` is when its body was there."""
 
     record: Record
     call: Call
-    deployment: Deployment
-    headers: dict[str, str]
+    group: Group
     ready: float
+
+
+class _Collected:
+    """The sink of an answer that is told as a whole."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def send(self, data: bytes) -> bool:
+        self.data += data
+        return True
+
+    async def write(self, data: bytes) -> None:
+        self.data += data
 
 
 def _as_proxy_error(problem: Exception) -> ProxyError:

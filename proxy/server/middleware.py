@@ -1,7 +1,6 @@
 """What every request passes through: an account of it, errors as JSON, the caller's key, the correlation id."""
 
 import asyncio
-import hmac
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -19,7 +18,6 @@ from proxy.errors import (
     CorrelationMissing,
     Draining,
     Internal,
-    InvalidKey,
     InvalidRequest,
     ProxyError,
     UnknownRoute,
@@ -27,6 +25,7 @@ from proxy.errors import (
 )
 from proxy.server import correlation
 from proxy.server.body import read_body
+from proxy.server.keys import HOLDER, KeyRing
 from proxy.server.state import RECORD, State
 from proxy.telemetry import events
 from proxy.telemetry.metrics import Metrics
@@ -112,17 +111,16 @@ def _of_aiohttp(request: web.Request, problem: web.HTTPException) -> ProxyError:
 
 
 def authorize(config: Config) -> Middleware:
-    """Where a key is configured, everything but probes and metrics needs it."""
-    expected = config.master_key.encode() if config.master_key else None
+    """Where keys are configured, everything but probes and metrics needs one; its name is noted."""
+    keys = KeyRing(config)
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if expected is not None and request.path not in OPEN_ROUTES:
-            scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-            if scheme.lower() != "bearer" or not hmac.compare_digest(
-                key.strip().encode(errors="surrogateescape"), expected
-            ):
-                raise InvalidKey("this proxy needs a key: send 'Authorization: Bearer ...'")
+        if request.path not in OPEN_ROUTES:
+            request[HOLDER] = holder = keys.holder(request.headers.get("Authorization", ""))
+            if holder.name:
+                request[RECORD].caller = holder.name
+                structlog.contextvars.bind_contextvars(caller=holder.name)
         return await handler(request)
 
     return middleware

@@ -7,7 +7,8 @@ from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 
 from proxy import __version__
-from proxy.dispatch.router import Deployment, Router
+from proxy.dispatch.router import Group, Router
+from proxy.server.keys import HOLDER
 from proxy.server.state import State
 from proxy.telemetry.metrics import Metrics
 
@@ -41,15 +42,17 @@ class Ops:
         return web.Response(body=encode(self._metrics.registry), headers={"content-type": content_type})
 
     async def models(self, request: web.Request) -> web.Response:
-        data = [self._entry(name, deployment) for name, deployment in self._router.names.items()]
+        holder = request[HOLDER]
+        names = self._router.names.items()
+        data = [self._entry(name, group) for name, group in names if holder.may_use(name, group.name)]
         return _json({"object": "list", "data": data})
 
     async def model(self, request: web.Request) -> web.Response:
         name = request.match_info["id"]
-        return _json(self._entry(name, self._router.find(name)))
+        return _json(self._entry(name, request[HOLDER].find(self._router.find, name)))
 
-    def _entry(self, name: str, deployment: Deployment) -> dict[str, object]:
-        return {"id": name, "object": "model", "created": self._created, "owned_by": deployment.provider}
+    def _entry(self, name: str, group: Group) -> dict[str, object]:
+        return {"id": name, "object": "model", "created": self._created, "owned_by": group.provider}
 
 
 def _json(value: object, status: int = 200) -> web.Response:

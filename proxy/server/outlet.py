@@ -1,6 +1,7 @@
 """The caller's end of an answer."""
 
 import time
+from collections.abc import Mapping
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
@@ -22,8 +23,18 @@ class Outlet:
         self.writing = False
         self.response = response
         self._writer: AbstractStreamWriter | None = None
+        self._chunked = True
         self._request = request
         self._record = record
+
+    def label(self, headers: Mapping[str, str]) -> None:
+        """Sets headers, and removes those given as empty, while that can still be done."""
+        if not self.opened:
+            for name, value in headers.items():
+                if value:
+                    self.response.headers[name] = value
+                else:
+                    self.response.headers.popall(name, None)
 
     @property
     def opened(self) -> bool:
@@ -33,7 +44,19 @@ class Outlet:
         if self._writer is None:
             self._writer = await self.response.prepare(self._request)
             assert self._writer is not None, "a response is prepared for one request"
+            self._chunked = self.response.headers.get("transfer-encoding") == "chunked"
         return self._writer
+
+    def send(self, data: bytes) -> bool:
+        """Sends whole messages past aiohttp's writer, which has to be awaited, if the headers are out and the caller
+        keeps up."""
+        request = self._request
+        transport = request.transport
+        if self._writer is None or transport is None or request.protocol.writing_paused or transport.is_closing():
+            return False
+        self._record.sent += len(data)
+        transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+        return True
 
     async def write(self, data: bytes) -> None:
         """Sends whole messages; returns when the caller keeps up."""
@@ -44,6 +67,7 @@ class Outlet:
         record.sent += len(data)
         self.writing = True
         await writer.write(data)
+        await writer.drain()  # it would not by itself: it does not know what was sent past it
         self.writing = False
 
     async def keepalive(self) -> None:

@@ -1,18 +1,44 @@
 """Bytes to and fro: from the upstream's reply through the turn to the caller."""
 
-from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from proxy.core.turn import RoundEnd, Turn
 from proxy.dispatch.transport import Reply
 
-Write = Callable[[bytes], Awaitable[None]]
+
+class Sink(Protocol):
+    """Where an answer goes."""
+
+    def send(self, data: bytes) -> bool:
+        """Takes whole messages if that can be done without waiting; False when they have to be written."""
+
+    async def write(self, data: bytes) -> None:
+        """Takes whole messages; returns when there is room for more."""
 
 
-async def pump(reply: Reply, turn: Turn, write: Write) -> RoundEnd:
-    """Passes on an answer while it comes: one read, at most one write, whose await is the backpressure."""
-    while piece := await reply.read():
-        if out := turn.receive_data(piece):
-            await write(out)
-        if turn.round_over:
-            break
+async def pump(reply: Reply, turn: Turn, sink: Sink) -> RoundEnd:
+    """Passes on an answer while it comes: one read, at most one write. Usually all of it happens where the read
+    does, without waking this task; that is woken to wait for a caller who does not keep up, which is the
+    backpressure, and at the end."""
+    held = b""
+
+    def take(data: bytes) -> bool:
+        nonlocal held
+        out = turn.receive_data(data)
+        if out and not sink.send(out):
+            held = out
+            return False
+        return not turn.round_over
+
+    while not turn.round_over:
+        await reply.hand_on(take)
+        if held:
+            await sink.write(held)
+            held = b""
+        elif not turn.round_over:
+            piece = await reply.read()
+            if not piece:
+                break
+            if out := turn.receive_data(piece):
+                await sink.write(out)
     return turn.receive_eof()

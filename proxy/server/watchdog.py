@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import Any, Self
 
 from proxy.config.settings import Timeouts
 from proxy.core.turn import Turn
@@ -18,26 +19,63 @@ from proxy.server.outlet import Outlet
 LOOK_EVERY_S = 0.25
 
 
+class Scope:
+    """A stretch of an answer's way that can be ended with an error, wherever its task is waiting."""
+
+    def __init__(self) -> None:
+        self._timeout = asyncio.timeout(None)
+        self._error: ProxyError | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._timeout.__aenter__()
+        return self
+
+    async def __aexit__(self, *exception: Any) -> None:
+        try:
+            await self._timeout.__aexit__(*exception)
+        except TimeoutError:
+            if self._error is None:
+                raise
+            raise self._error from None
+
+    def expire(self, error: ProxyError) -> None:
+        if self._error is None:
+            self._error = error
+            self._timeout.reschedule(0)
+
+    @property
+    def expired(self) -> bool:
+        return self._error is not None
+
+
 @dataclass(slots=True, eq=False)
 class Watched:
-    """An answer under way, and what was seen of it at the last look."""
+    """An answer under way, and what was seen of it at the last look. ``base`` is the progress that was there
+    before the upstream was asked this time."""
 
     turn: Turn
     outlet: Outlet | None
-    scope: asyncio.Timeout
+    scope: Scope
     started: float
+    asked: Scope | None = None
+    base: int = 0
     progress: int = 0
     progressed: float = 0.0
     chunks: int = 0
     spoke: float = 0.0
     stalled: float | None = None
-    error: ProxyError | None = None
 
-    def expire(self, error: ProxyError) -> None:
-        """Ends the answer with ``error``, wherever its task is waiting."""
-        if self.error is None:
-            self.error = error
-            self.scope.reschedule(0)
+    @asynccontextmanager
+    async def asking(self) -> AsyncIterator[None]:
+        """While the context lasts an upstream is to answer: how long it may be silent is limited. Raises the
+        time-out."""
+        self.base = self.progress = self.turn.progress
+        self.progressed = time.monotonic()
+        try:
+            async with Scope() as self.asked:
+                yield
+        finally:
+            self.asked = None
 
 
 class Watchdog:
@@ -53,25 +91,21 @@ class Watchdog:
         return len(self._answers)
 
     @asynccontextmanager
-    async def watch(self, turn: Turn, outlet: Outlet | None) -> AsyncIterator[None]:
+    async def watch(self, turn: Turn, outlet: Outlet | None) -> AsyncIterator[Watched]:
         """Watches an answer while the context lasts; ``outlet`` is None for one that is not streamed. Raises
         the time-out, or whatever else it was expired with."""
         now = time.monotonic()
-        try:
-            async with asyncio.timeout(None) as scope:
-                watched = Watched(turn, outlet, scope, started=now, progressed=now, spoke=now)
-                self._answers.add(watched)
-                yield
-        except TimeoutError:
-            if watched.error is None:
-                raise
-            raise watched.error from None
-        finally:
-            self._answers.discard(watched)
+        async with Scope() as scope:
+            watched = Watched(turn, outlet, scope, started=now, spoke=now)
+            self._answers.add(watched)
+            try:
+                yield watched
+            finally:
+                self._answers.discard(watched)
 
     def expire_all(self, error: ProxyError) -> None:
         for watched in self._answers:
-            watched.expire(error)
+            watched.scope.expire(error)
 
     async def run(self) -> None:
         """Looks until cancelled."""
@@ -80,7 +114,7 @@ class Watchdog:
             now = time.monotonic()
             for watched in list(self._answers):
                 self._check(watched, now)
-                if watched.outlet is not None and watched.error is None:
+                if watched.outlet is not None and not watched.scope.expired:
                     with suppress(ConnectionError):  # the caller has left; its own task is told as well
                         await self._speak(watched, watched.outlet, now)
 
@@ -93,16 +127,18 @@ class Watchdog:
             watched.stalled = watched.stalled or now
             watched.progressed = now  # the upstream is not to blame while the caller does not read
             if now - watched.stalled >= limits.write_stall:
-                watched.expire(WriteStall("the caller did not read the answer"))
+                watched.scope.expire(WriteStall("the caller did not read the answer"))
         else:
             watched.stalled = None
+        if now - watched.started >= limits.total:
+            watched.scope.expire(TotalTimeout(f"the answer took longer than {limits.total:g} s"))
+        if watched.asked is None:
+            return
         silent = now - watched.progressed
-        if not watched.progress and silent >= limits.first_token:
-            watched.expire(FirstTokenTimeout(f"the upstream sent nothing for {limits.first_token:g} s"))
-        elif watched.progress and silent >= limits.idle:
-            watched.expire(IdleTimeout(f"the upstream fell silent for {limits.idle:g} s"))
-        elif now - watched.started >= limits.total:
-            watched.expire(TotalTimeout(f"the answer took longer than {limits.total:g} s"))
+        if watched.progress == watched.base and silent >= limits.first_token:
+            watched.asked.expire(FirstTokenTimeout(f"the upstream sent nothing for {limits.first_token:g} s"))
+        elif watched.progress != watched.base and silent >= limits.idle:
+            watched.asked.expire(IdleTimeout(f"the upstream fell silent for {limits.idle:g} s"))
 
     async def _speak(self, watched: Watched, outlet: Outlet, now: float) -> None:
         if not outlet.opened:

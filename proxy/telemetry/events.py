@@ -4,6 +4,7 @@ import time
 
 import structlog
 
+from proxy.dispatch.deployment import Deployment
 from proxy.errors import ProxyError
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.record import Record
@@ -76,6 +77,46 @@ class LoginEvents:
             log.info("auth.succeeded", duration_ms=_ms(seconds))
         else:
             log.error("auth.failed", duration_ms=_ms(seconds), code=error.code, reason=error.message)
+
+
+class RetryEvents:
+    """Tells of tries that failed and were followed by another."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def retried(self, failed: Deployment, error: ProxyError, delay: float) -> None:
+        self._failed(failed, error, "retry")
+        log.warning("upstream.retried", **_failure(failed, error), delay_ms=_ms(delay))
+
+    def fell_back(self, failed: Deployment, error: ProxyError, to: str) -> None:
+        self._failed(failed, error, "fallback")
+        log.warning("upstream.fell_back", **_failure(failed, error), to=to)
+
+    def _failed(self, failed: Deployment, error: ProxyError, kind: str) -> None:
+        self._metrics.retried(failed.name, kind)
+        if error.source == "upstream":
+            self._metrics.upstream_error(failed.provider, error)
+
+
+class SharingEvents:
+    """Tells whether what replicas share is shared."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        metrics.shared.set(1)
+
+    def lost(self, reason: str) -> None:
+        self._metrics.shared.set(0)
+        log.warning("redis.lost", reason=reason)
+
+    def restored(self) -> None:
+        self._metrics.shared.set(1)
+        log.info("redis.restored")
+
+
+def _failure(failed: Deployment, error: ProxyError) -> dict[str, object]:
+    return {"model": failed.name, "upstream": failed.label, "code": error.code, "reason": error.reason}
 
 
 def _ms(seconds: float) -> float:

@@ -25,6 +25,7 @@ DURATION = [0.01 * 2**n for n in range(16)]
 FIRST_TOKEN = [.001, .005, .01, .02, .04, .06, .08, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10, 20, 40, 80, 160]  # fmt: skip
 OVERHEAD = [5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.5]
 SIZE = [4**n for n in range(4, 13)]
+WAIT = [0.001, 0.01, 0.1, 0.5, 1, 2.5, 5, 10, 20, 30, 45, 60, 120]
 LOGIN = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
 
 
@@ -63,6 +64,17 @@ class Metrics:
         self.streams = Gauge("proxy_streams_in_flight", "Answers under way.", registry=registry)
         self._ends = counter("proxy_stream_ends_total", "How answers ended.", "model", "reason")
         self._upstream_errors = counter("proxy_upstream_errors_total", "Failures of upstreams.", "upstream", "kind")
+        self._retries = counter(
+            "proxy_retries_total", "Tries that failed and were followed by another.", "model", "kind"
+        )
+        self._quota_wait = histogram(
+            "proxy_quota_wait_seconds", "Time that requests waited for the quota of their account.", WAIT
+        )
+        self.shared = Gauge(
+            "proxy_shared_state_up",
+            "1 while Redis is reached, if one is configured.",
+            registry=registry,
+        )
         self._tokens = counter("proxy_tokens_total", "Tokens, as counted by the upstream.", "model", "type")
         self._size = histogram("proxy_response_size_bytes", "Bytes sent to the caller.", SIZE, "model")
         self._rejections = counter(
@@ -88,6 +100,12 @@ class Metrics:
 
     def upstream_error(self, upstream: str, error: ProxyError) -> None:
         self._upstream_errors.labels(upstream, error.code).inc()
+
+    def retried(self, model: str, kind: str) -> None:
+        self._retries.labels(self.label(model), kind).inc()
+
+    def waited(self, seconds: float) -> None:
+        self._quota_wait.observe(seconds)
 
     def request(self, route: str, model: str | None, status: int) -> None:
         self._request(route, self.label(model), status).inc()

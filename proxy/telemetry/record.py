@@ -15,6 +15,8 @@ class Record:
     route: str
     started: float
     correlation_id: str | None = None
+    caller: str = ""
+    """The name of the caller's key, where there are keys."""
     model: str | None = None
     provider: str = ""
     upstream: str | None = None

@@ -42,6 +42,7 @@ SLOW = {"deltas": [f"{number} " for number in range(10)], "interval_s": 0.05}
 ONE_MODEL = """
 model_list:
   - {model_name: stackspot-chat, litellm_params: {model: stackspot/agent}}
+router_settings: {num_retries: 0}
 """
 
 

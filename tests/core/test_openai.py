@@ -41,7 +41,7 @@ def turn_for(**fields: Any) -> tuple[Turn, dict[str, Any]]:
     """A turn of a chat caller, and the body it sends."""
     sent = {"model": "gpt", "stream": True, "messages": [{"role": "user", "content": "Hi"}]} | fields
     call = CHAT.read(orjson.dumps(sent), "r1", 1)
-    turn = Turn(call, CHAT.stream(call) if call.stream else CHAT.whole(call))
+    turn = Turn(call, CHAT.stream if call.stream else CHAT.whole)
     return turn, orjson.loads(turn.begin(fields.get("provider") or PROVIDER).body)
 
 
@@ -144,7 +144,7 @@ def test_a_whole_answer_that_is_none(body: bytes) -> None:
 
 def collect(wire: bytes) -> Any:
     call = CHAT.read(b'{"model":"gpt","messages":[{"role":"user","content":"Hi"}]}', "r1", 1)
-    turn = Turn(call, CHAT.whole(call))
+    turn = Turn(call, CHAT.whole)
     assert orjson.loads(turn.begin(COLLECTING).body)["stream"] is True
     turn.receive_data(wire)
     end = turn.receive_eof()
@@ -153,7 +153,7 @@ def collect(wire: bytes) -> Any:
 
 def test_collected() -> None:
     call = CHAT.read(b'{"model":"gpt","messages":[{"role":"user","content":"Hi"}]}', "r1", 1)
-    turn = Turn(call, CHAT.whole(call))
+    turn = Turn(call, CHAT.whole)
     turn.begin(COLLECTING)
     opened = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "go", "arguments": ""}}
     pieces = [{"index": 0, "function": {"arguments": piece}} for piece in ('{"a":', " 1}")]

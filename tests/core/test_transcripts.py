@@ -18,7 +18,7 @@ CHAT: Caller = Chat()
 def converse(request: str, pieces: list[bytes], *, stream: bool) -> bytes:
     """What a caller gets: its stream, or its body, or ``error`` and the code."""
     call = CHAT.read(request.encode(), "r1", 1)
-    turn = Turn(call, CHAT.stream(call) if stream else CHAT.whole(call))
+    turn = Turn(call, CHAT.stream if stream else CHAT.whole)
     turn.begin(UPSTREAM)
     out = b"".join(turn.receive_data(piece) for piece in pieces)
     end = turn.receive_eof()

@@ -32,7 +32,7 @@ GOOD = 'FUNCTION_CALL_START\nget_weather\narguments: {"city": "Rome"}\nFUNCTION_
 
 def a_turn(*, stream: bool = True) -> tuple[Turn, Outgoing]:
     call = a_call("Weather?", tools=(WEATHER,), stream=stream)
-    turn = Turn(call, ChatStream(call) if stream else ChatWhole(call))
+    turn = Turn(call, ChatStream if stream else ChatWhole)
     return turn, turn.begin(AGENT)
 
 
@@ -138,7 +138,7 @@ JSON_WANTED = {"format": JsonFormat({"type": "object", "required": ["city"]})}
 
 def begin(*, upstream: StackSpot = AGENT, max_rounds: int = 4, **fields: Any) -> tuple[Turn, Outgoing]:
     call = a_call("Weather?", stream=True, **fields)
-    turn = Turn(call, ChatStream(call), max_rounds)
+    turn = Turn(call, ChatStream, max_rounds)
     return turn, turn.begin(upstream)
 
 
@@ -272,8 +272,8 @@ def test_stream_and_whole_tell_the_same(case: str) -> None:
     fields, text = STREAMED[case]
     call = a_call(**fields)
     told = []
-    for rendering in (ChatStream(call), ChatWhole(call)):
-        turn = Turn(call, rendering)
+    for render in (ChatStream, ChatWhole):
+        turn = Turn(call, render)
         turn.begin(AGENT)
         told.append(turn.receive_data(sse({"message": text}, END)) + turn.receive_eof().out)
     streamed = deltas(told[0])
@@ -287,7 +287,7 @@ def test_stream_and_whole_tell_the_same(case: str) -> None:
 def test_what_was_told_is_never_told_twice(streamed: bool) -> None:
     """A prompt found too long in the middle of an answer is not shrunk: the answer has begun, sent or not."""
     call = a_call("Weather?", stream=streamed)
-    turn = Turn(call, ChatStream(call) if streamed else ChatWhole(call))
+    turn = Turn(call, ChatStream if streamed else ChatWhole)
     turn.begin(AGENT)
     turn.receive_data(sse({"message": "Hello"}, {"type": "error", "code": "INFERENCE_6001_X", "details": ""}))
     end = turn.receive_eof()
@@ -305,3 +305,21 @@ def test_a_shrunk_prompt_keeps_its_correction() -> None:
     turn, _ = begin(**JSON_WANTED)
     say(turn, PROSE)
     assert PROSE in prompt_of(turn.refused(ContextTooLong("too long", room=0.9)))
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_another_try_begins_anew(stream: bool) -> None:
+    """What an upstream said that was not told yet is forgotten when another one is asked."""
+    turn, _ = a_turn(stream=stream)
+    _, end = say(turn, ("" if stream else "Let me see.\n") + BROKEN)
+    assert end.again is not None
+    assert turn.refused(UpstreamFailed("503")) is None
+    assert turn.moves_on(UpstreamFailed("503"))
+    prompt = json.loads(turn.begin(AGENT).body)["user_prompt"]
+    assert "the" + ' "old" ' not in prompt
+    out, end = say(turn, "Fine.")
+    assert RoundEnd(b"") == end or not stream
+    told = out + end.out
+    text = "".join(delta.get("content") or "" for delta in deltas(told)) if stream else json.loads(told)["choices"][0]["message"]["content"]  # fmt: skip
+    assert "Fine." == text
+    assert [] == turn.calls

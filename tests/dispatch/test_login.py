@@ -150,3 +150,16 @@ async def test_a_login_that_hangs_does_not_hold_the_next_one(unused_tcp_port: in
         while len(ended) < 2:  # noqa: ASYNC110 - two connections, and no event for both
             await asyncio.sleep(0.01)
     assert ["failed", "succeeded"] == told
+
+
+@pytest.mark.parametrize("form", ["bare", "sk-", "JWT"])
+def test_a_ready_key_in_each_form(launch: Launch, stand_in: StandIn, correlation_id: str, form: str) -> None:
+    """The simulator takes keys that begin with sk-, and tokens that it has given out itself."""
+    login = {"grant_type": "client_credentials", "client_id": "c", "client_secret": "s"}
+    jwt: str = stand_in.client.post("/acme/oidc/oauth/token", data=login).json()["access_token"]
+    key = {"bare": "planted-key", "sk-": "sk-planted-key", "JWT": jwt}[form]
+    nothing = dict.fromkeys(("CLIENT_ID", "CLIENT_SECRET", "REALM"), "")
+    proxy = launch(env=nothing | {"STACKSPOT_API_KEY": key})
+    stand_in.script(correlation_id, {"text": "Hi"})
+    assert 200 == ask(proxy, correlation_id).status_code
+    assert key not in proxy.output

@@ -19,6 +19,7 @@ MODEL = """\
 model_list:
   - model_name: gpt
     litellm_params: {{model: openai/gpt-4, api_base: "{base}", api_key: os.environ/KEY{more}}}
+router_settings: {{num_retries: 0}}
 """
 
 

@@ -57,7 +57,7 @@ class OpenAIExchange:
 
     @property
     def repeatable(self) -> bool:
-        return False  # what it answers is what the caller gets: nothing is repaired
+        return True
 
     @property
     def outgoing(self) -> Outgoing:

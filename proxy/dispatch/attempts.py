@@ -1,0 +1,118 @@
+"""The tries of one request: how often, how long apart, and where next."""
+
+import math
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from tenacity import AsyncRetrying, RetryCallState, wait_random_exponential
+
+from proxy.config.settings import Routing
+from proxy.core.turn import Turn
+from proxy.dispatch.budget import RetryBudget
+from proxy.dispatch.deployment import Deployment
+from proxy.dispatch.quota.queue import Queue
+from proxy.dispatch.router import Group, Router
+from proxy.errors import CallerError, ProxyError, UpstreamRateLimited
+
+PATIENCE_S = 60
+"""The longest Retry-After that is waited for; beyond it the caller is told, or a fallback asked."""
+
+Answer = Callable[[Deployment], Awaitable[None]]
+
+
+class RetryObserver(Protocol):
+    def retried(self, failed: Deployment, error: ProxyError, delay: float) -> None: ...
+    def fell_back(self, failed: Deployment, error: ProxyError, to: str) -> None: ...
+
+
+class Attempts:
+    """Has a request answered by a deployment of its name, else by a fallback. Everything that is sent for it,
+    repairs included, counts towards one ceiling, of which one is kept for each fallback."""
+
+    def __init__(self, router: Router, routing: Routing, observer: RetryObserver) -> None:
+        self._router = router
+        self._routing = routing
+        self._observer = observer
+        self._budget = RetryBudget()
+
+    async def run(self, group: Group, turn: Turn, answer: Answer) -> None:
+        """Has ``answer`` try deployments until one of them answers. Raises what the last try ended with."""
+        self._budget.count_request()
+        way = self._router.way(group)
+        ceiling = self._routing.max_upstream_calls
+        failure: tuple[Deployment, ProxyError] | None = None
+        for number, leg in enumerate(way):
+            if failure is not None:
+                self._observer.fell_back(*failure, to=leg.name)
+            turn.ceiling = min(ceiling, max(ceiling - (len(way) - 1 - number), turn.rounds + 1))
+            tries = _Tries(leg, turn, self._routing.num_retries, self._budget, self._observer)
+            try:
+                return await tries.run(answer)
+            except ProxyError as error:
+                if failure is None or turn.committed or not isinstance(error, CallerError):
+                    failure = tries.tried[-1], error  # a fallback that cannot take the request is not what failed
+            last = number == len(way) - 1 or turn.rounds >= ceiling
+            if last or not turn.moves_on(failure[1]):
+                break
+        assert failure is not None
+        raise failure[1]
+
+
+class _Tries:
+    """The tries within one group."""
+
+    def __init__(self, group: Group, turn: Turn, retries: int, budget: RetryBudget, observer: RetryObserver) -> None:
+        self.tried: list[Deployment] = []
+        self._group = group
+        self._turn = turn
+        self._retries = retries
+        self._budget = budget
+        self._observer = observer
+        self._backoff = wait_random_exponential(multiplier=0.5, max=8)
+
+    async def run(self, answer: Answer) -> None:
+        async for attempt in AsyncRetrying(retry=self._again, wait=self._delay, before_sleep=self._tell):
+            with attempt:
+                deployment = await self._group.choose(self.tried)
+                self.tried.append(deployment)
+                try:
+                    async with deployment.health.trial():
+                        await answer(deployment)
+                except UpstreamRateLimited as error:
+                    if deployment.quota is not None:
+                        error.retry_after = await _pause(deployment.quota)
+                    raise
+
+    def _again(self, state: RetryCallState) -> bool:
+        error = _error(state)
+        return (
+            error is not None
+            and self._turn.repeats(error)
+            and state.attempt_number <= self._retries
+            and self._turn.rounds < self._turn.ceiling
+            and (self._group.others(self.tried) or (error.retry_after or 0) <= PATIENCE_S)
+            and self._budget.take()
+        )
+
+    def _delay(self, state: RetryCallState) -> float:
+        """None towards another deployment, nor where the quota's queue does the waiting."""
+        error, queued = _error(state), self.tried[-1].quota is not None
+        if self._group.others(self.tried) or (queued and isinstance(error, UpstreamRateLimited)):
+            return 0.0
+        return max(self._backoff(state), (error.retry_after if error else None) or 0)
+
+    def _tell(self, state: RetryCallState) -> None:
+        error = _error(state)
+        assert error is not None, "only failures are retried"
+        self._observer.retried(self.tried[-1], error, state.upcoming_sleep)
+
+
+async def _pause(quota: Queue) -> int:
+    """The account was asked for more than it may: all its requests wait. When to come again, in seconds."""
+    await quota.limited()
+    return min(max(math.ceil(await quota.wait()), 1), PATIENCE_S)
+
+
+def _error(state: RetryCallState) -> ProxyError | None:
+    failed = state.outcome.exception() if state.outcome else None
+    return failed if isinstance(failed, ProxyError) else None

@@ -1,0 +1,89 @@
+"""The connection of this process to Redis, which may be away at any time. Needs the extra ``redis``."""
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from importlib import resources
+from typing import Any, TypeVar
+from urllib.parse import unquote, urlsplit
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.commands.core import AsyncScript
+
+T = TypeVar("T")
+
+
+class Away(Exception):
+    """Redis did not do it."""
+
+
+class Connection:
+    """``up`` says whether to ask Redis at all. The first command that fails takes it down and tells ``lost`` why,
+    without the password; whoever finds Redis alive sets it again. ``timeout`` is in seconds, for each command as a
+    whole. ``replica`` is the name of this process."""
+
+    def __init__(self, url: str, prefix: str, timeout: float, lost: Callable[[str], None]) -> None:
+        self.replica = uuid.uuid4().hex[:12]
+        self.up = False
+        self._prefix = prefix
+        self._password = urlsplit(url).password
+        self._timeout = timeout
+        self._lost = lost
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._redis = Redis.from_url(
+            url, socket_connect_timeout=timeout, socket_timeout=timeout, retry=Retry(NoBackoff(), 0)
+        )
+
+    def script(self, name: str) -> "Script":
+        """A Lua script of this package, by its file's name."""
+        return Script(self, self._redis.register_script(source(name)))
+
+    def keys(self, group: str, names: Sequence[str]) -> list[str]:
+        """Keys of ours. On a cluster those of a group live on one node, as a script needs it."""
+        return [f"{self._prefix}:{{{group}}}:{name}" for name in names]
+
+    async def run(self, command: Awaitable[T]) -> T:
+        """Raises ``Away``."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await command
+        except Exception as error:  # whatever it is, requests go on without Redis
+            self.up = False
+            self._lost(self._words(error))
+            raise Away from None
+
+    def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Work that is done although whoever asked for it may leave."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def close(self) -> None:
+        """Waits for what is under way, a few time-outs at most, and closes the connection."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        self.up = False
+        await self._redis.aclose()
+
+    def _words(self, error: Exception) -> str:
+        words = str(error) or f"no answer within {self._timeout:g} s"
+        for secret in {self._password or "", unquote(self._password or "")} - {""}:
+            words = words.replace(secret, "***")
+        return f"{type(error).__name__}: {words}"
+
+
+class Script:
+    def __init__(self, connection: Connection, script: AsyncScript) -> None:
+        self._connection = connection
+        self._script = script
+
+    async def __call__(self, keys: Sequence[str], *arguments: str | bytes | int) -> Any:
+        """Raises ``Away``."""
+        return await self._connection.run(self._script(keys, arguments))
+
+
+def source(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")

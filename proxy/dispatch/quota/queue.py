@@ -1,0 +1,191 @@
+"""The queue before an account: who goes next, and who must be refused."""
+
+import asyncio
+import itertools
+import math
+import time
+from collections import deque
+from contextlib import suppress
+from types import TracebackType
+from typing import Protocol
+
+from proxy.dispatch.quota.ledger import Ledger
+from proxy.dispatch.quota.lines import Lines, Waiter
+from proxy.errors import Draining, QuotaExceeded
+
+LONGEST_RETRY_AFTER_S = 60
+
+
+class QueueObserver(Protocol):
+    def waited(self, seconds: float) -> None:
+        """A request got through after so long, 0.0 included."""
+
+
+class Queue:
+    """Lets requests through as the ledger allows, callers in turn, and refuses those that would wait longer than
+    ``timeout`` seconds.
+
+    The ledger has a line of tickets, one for each request; whose turn it is when one of them falls due is decided
+    here. Nobody owns a ticket: whoever leaves gives up the last one, and everybody else moves up. While there are
+    waiters one task takes the tickets in their order; without waiters there is none.
+    """
+
+    def __init__(self, ledger: Ledger, timeout: float, observer: QueueObserver) -> None:
+        self._ledger = ledger
+        self._timeout = timeout
+        self._observer = observer
+        self._names = itertools.count(1)
+        self._lines = Lines()
+        self._tickets: deque[str] = deque()
+        self._starting: str | None = None
+        self._changed = asyncio.Event()
+        self._server: asyncio.Task[None] | None = None
+        self._closed = False
+
+    def admit(self, caller: str) -> "Admission":
+        """A context: entering waits for the turn of one of the caller's requests, leaving says that it is over.
+
+        ``caller`` is the name of the caller's key, empty when there is none. Entering raises ``QuotaExceeded``, and
+        ``Draining`` after the queue was closed.
+        """
+        return Admission(self, caller)
+
+    async def wait(self) -> float:
+        """The seconds that a request would wait now, behind all that do."""
+        return await self._ledger.wait()
+
+    async def limited(self) -> None:
+        """The upstream said 429 to a request that was let through."""
+        await self._ledger.limited()
+
+    async def close(self) -> None:
+        """Refuses those who wait; leaves no task behind."""
+        self._closed = True
+        if self._server is not None:
+            self._server.cancel()
+            await asyncio.wait([self._server])
+        while waiter := self._lines.next():
+            waiter.turn.set_exception(_draining())
+        self._trim()
+
+    async def enter(self, caller: str) -> str:
+        """The ticket to ``leave`` with."""
+        since = time.monotonic()
+        ticket = str(next(self._names))
+        reservation = await self._ledger.reserve(ticket, self._timeout)
+        if self._closed:
+            self._ledger.cancel(ticket)
+            raise _draining()
+        if reservation.outcome == "started" and not self._lines:
+            self._lines.served(caller)
+        else:
+            if reservation.outcome == "refused":
+                self._make_room(caller, reservation.wait)
+            waiter = Waiter(caller, asyncio.get_running_loop().create_future())
+            self._lines.add(waiter)
+            if reservation.outcome == "started":
+                self._grant(ticket)
+            elif reservation.outcome == "waiting":
+                self._tickets.append(ticket)
+                self._serve_soon()
+            ticket = await self._turn(waiter, self._timeout - (time.monotonic() - since))
+        self._observer.waited(time.monotonic() - since)
+        return ticket
+
+    def leave(self, ticket: str) -> None:
+        self._ledger.finish(ticket)
+        self._changed.set()
+
+    def _make_room(self, caller: str, wait: float) -> None:
+        """Gives the caller the place of one who has many, or refuses it."""
+        dropped = self._lines.drop_for(caller)
+        if dropped is None:
+            raise self._exceeded(wait)
+        if not dropped.turn.done():
+            dropped.turn.set_exception(self._exceeded(wait))
+
+    async def _turn(self, waiter: Waiter, timeout: float) -> str:
+        try:
+            async with asyncio.timeout(timeout):
+                return await waiter.turn
+        except TimeoutError:
+            if ticket := self._withdraw(waiter):
+                return ticket  # it came at the last moment
+        except asyncio.CancelledError:
+            if ticket := self._withdraw(waiter):
+                self._grant(ticket)
+            raise
+        raise self._exceeded(await self._ledger.wait())
+
+    def _withdraw(self, waiter: Waiter) -> str | None:
+        """Takes it out of its line; the ticket if it had been given one already."""
+        self._lines.discard(waiter)
+        self._trim()
+        turn = waiter.turn
+        return turn.result() if turn.done() and not turn.cancelled() and turn.exception() is None else None
+
+    def _grant(self, ticket: str) -> None:
+        """Lets go who is next with a ticket that was started."""
+        if waiter := self._lines.next():
+            waiter.turn.set_result(ticket)
+        else:
+            self._ledger.cancel(ticket)
+        self._trim()
+
+    def _trim(self) -> None:
+        """Gives back the last tickets if there are more than waiters."""
+        while len(self._tickets) > len(self._lines) and self._tickets[-1] != self._starting:
+            self._ledger.cancel(self._tickets.pop())
+        if not self._tickets:
+            self._changed.set()
+
+    def _serve_soon(self) -> None:
+        if self._server is None or self._server.done():
+            self._server = asyncio.create_task(self._serve())
+
+    async def _serve(self) -> None:
+        while self._tickets:
+            self._changed.clear()
+            self._starting = self._tickets[0]
+            try:
+                again = await self._ledger.start(self._starting)
+            finally:
+                self._starting = None
+            if not again:
+                self._grant(self._tickets.popleft())
+                continue
+            self._trim()
+            if self._tickets:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(again):
+                        await self._changed.wait()
+
+    def _exceeded(self, wait: float) -> QuotaExceeded:
+        seconds = max(1, math.ceil(wait))
+        words = str(self._ledger.allowance)
+        what = f"the account's quota of {words} is taken" if words else "the account has been limited: it is paused"
+        return QuotaExceeded(f"{what} for the next {seconds} s", retry_after=min(seconds, LONGEST_RETRY_AFTER_S))
+
+
+class Admission:
+    """One request's way through the queue."""
+
+    __slots__ = ("_caller", "_queue", "_ticket")
+
+    def __init__(self, queue: Queue, caller: str) -> None:
+        self._queue = queue
+        self._caller = caller
+        self._ticket: str | None = None
+
+    async def __aenter__(self) -> None:
+        self._ticket = await self._queue.enter(self._caller)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._ticket is not None
+        self._queue.leave(self._ticket)
+
+
+def _draining() -> Draining:
+    return Draining("the proxy is shutting down")
