@@ -63,7 +63,7 @@ $(NODE_CLIENTS): tests/clients/node/package-lock.json tests/clients/node/package
 	else echo "npm is missing: the tests of the Node clients will be skipped"; fi
 
 lock: $(VENV)/.dev
-	$(BIN)/python $(COMPILE) -o requirements.lock pyproject.toml
+	$(BIN)/python $(COMPILE) --all-extras -o requirements.lock pyproject.toml
 	$(BIN)/python $(COMPILE) -o tests/requirements.lock tests/requirements.in
 	for client in $(CLIENT_NAMES); do $(BIN)/python $(COMPILE) -o tests/clients/$$client/requirements.lock \
 		tests/clients/$$client/requirements.in || exit 1; done
