@@ -19,6 +19,7 @@ from proxy.dispatch.router import Router
 from proxy.dispatch.transport import Transport
 from proxy.server import middleware
 from proxy.server.inference import Inference
+from proxy.server.key_limits import KeyLimits
 from proxy.server.ops import Ops
 from proxy.server.state import State
 from proxy.server.watchdog import Watchdog
@@ -47,6 +48,7 @@ def create_app(
     cooldowns = sharing or LocalCooldowns()
     deployments = [deploy(model, config, providers, accounts, cooldowns) for model in config.models]
     router = Router(deployments, config.routing.fallbacks)
+    limits = KeyLimits(config.api_keys, accounts)
     attempts = Attempts(router, config.routing, RetryEvents(metrics))
     watchdog = Watchdog(config.timeouts, keepalive=config.keepalive_s, commit_after=config.commit_after)
     metrics.streams.set_function(lambda: len(watchdog))
@@ -66,7 +68,7 @@ def create_app(
     app[WATCHDOG] = watchdog
     app.on_response_prepare.append(middleware.label_responses(config))
     for caller in callers:
-        inference = Inference(caller, config, router, attempts, Dispatcher(transport), watchdog, metrics)
+        inference = Inference(caller, config, router, limits, attempts, Dispatcher(transport), watchdog, metrics)
         app.add_routes([web.post(route, inference.handle) for route in caller.routes])
     app.add_routes(Ops(router, metrics, state).routes())
 

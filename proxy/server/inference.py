@@ -19,6 +19,7 @@ from proxy.dispatch.router import Group, Router
 from proxy.dispatch.transport import Reply
 from proxy.errors import Internal, InvalidRequest, ProxyError, TooManyStreams
 from proxy.server.body import read_body
+from proxy.server.key_limits import KeyLimits
 from proxy.server.keys import HOLDER
 from proxy.server.outlet import Outlet
 from proxy.server.pump import Sink, pump
@@ -43,6 +44,7 @@ class Inference:
         caller: Caller,
         config: Config,
         router: Router,
+        limits: KeyLimits,
         attempts: Attempts,
         dispatcher: Dispatcher,
         watchdog: Watchdog,
@@ -51,6 +53,7 @@ class Inference:
         self._caller = caller
         self._config = config
         self._router = router
+        self._limits = limits
         self._attempts = attempts
         self._dispatcher = dispatcher
         self._watchdog = watchdog
@@ -65,6 +68,7 @@ class Inference:
         record.model = group.name
         if len(self._watchdog) >= self._config.limits.max_streams:
             raise TooManyStreams("the proxy serves as many answers as it may; try again shortly", retry_after=1)
+        await self._limits.admit(record.caller)
         job = _Job(record, call, group, ready)
         return await (self._stream(request, job) if call.stream else self._whole(request, job))
 

@@ -76,9 +76,7 @@ WRONG = {
 
 
 @pytest.fixture(scope="module")
-def all_wrong(
-    tmp_path_factory: pytest.TempPathFactory, stand_in: StandIn, provider: Provider, silent: str
-) -> Iterator[Ended]:
+def all_wrong(tmp_path_factory: pytest.TempPathFactory, stand_in: StandIn, provider: Provider, silent: str) -> Ended:
     """One check of everything that can be wrong, side by side."""
     folder = tmp_path_factory.mktemp("wrong")
     certificate = self_signed(folder)
@@ -105,12 +103,13 @@ def all_wrong(
         + "proxy: {timeouts: {connect: 0.4}}\n"
     )
     started = time.monotonic()
-    ended = run(
-        folder, "check", env=CREDENTIALS | stand_in.env | KEY | {"REDIS_URL": "redis://:planted-password@127.0.0.1:1/0"}
-    )
+    redis = {"REDIS_URL": "redis://:planted-password@127.0.0.1:1/0"}
+    try:
+        ended = run(folder, "check", env=CREDENTIALS | stand_in.env | KEY | redis)
+    finally:
+        secure.stop()
     assert 4 > time.monotonic() - started, "they run side by side, each within its limit"
-    yield ended
-    secure.stop()
+    return ended
 
 
 @pytest.mark.parametrize("case", WRONG)

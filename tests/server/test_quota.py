@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 from tests.conftest import Launch
 from tests.support.chat import PATH, ask, body
 from tests.support.processes import CREDENTIALS, Proxy, StandIn
+from tests.support.provider.process import Provider
 from tests.support.redis_server import RedisServer
 
 MINUTE_S = 4.0
@@ -32,6 +33,14 @@ model_list:
     litellm_params: {{model: stackspot/a, client_id: {second}}}
 proxy:
   quota: {{requests_per_minute: 5, queue_timeout: 1}}
+"""
+SHARED = """\
+model_list:
+  - model_name: m
+    litellm_params: {{model: openai/one, api_base: "{sick}", api_key: k}}
+  - model_name: m
+    litellm_params: {{model: openai/two, api_base: "{well}", api_key: k}}
+router_settings: {{num_retries: 1, allowed_fails: 0, cooldown_time: 30}}
 """
 KEYS = "\n  api_keys: [{name: ann, key: key-of-ann}, {name: bob, key: key-of-bob}, {name: eve, key: key-of-eve}]\n"
 
@@ -120,65 +129,78 @@ async def test_the_account_with_the_shorter_wait_is_taken(launch: Launch, own: S
 
 
 @pytest.mark.parametrize("replicas", [1, 3])
-async def test_double_demand(launch: Launch, own: StandIn, tmp_path: Path, replicas: int) -> None:
+async def test_double_demand(
+    launch: Launch, own: StandIn, start_redis: Callable[..., RedisServer], replicas: int
+) -> None:
     """Twice what the account may, from three keys: StackSpot never refuses, nearly nothing is left unused, and
     each key gets its part. Several replicas share by Redis."""
     requests, windows = 60, 3
     own.settings(rate_limit={"requests": requests, "window_s": MINUTE_S})
     config = QUOTA.format(requests=requests, concurrent=50, timeout=1) + KEYS
-    redis = RedisServer(tmp_path) if replicas > 1 else None
-    try:
-        env = {"REDIS_URL": redis.url} if redis else {}
-        fronts = [hurried(launch, own, config, **env) for _ in range(replicas)]
-        served: Counter[str] = Counter()
-        keys = ["key-of-ann", "key-of-bob", "key-of-eve"]
-        interval = MINUTE_S / (2 * requests)
-        async with asyncio.TaskGroup() as group, httpx.AsyncClient(timeout=30) as client:
+    env = {"REDIS_URL": start_redis().url} if replicas > 1 else {}
+    fronts = [hurried(launch, own, config, **env) for _ in range(replicas)]
+    served: Counter[str] = Counter()
+    keys = ["key-of-ann", "key-of-bob", "key-of-eve"]
+    interval = MINUTE_S / (2 * requests)
+    async with asyncio.TaskGroup() as group, httpx.AsyncClient(timeout=30) as client:
 
-            async def one(number: int) -> None:
-                key = keys[number % 3]
-                url = fronts[number // 3 % replicas].url + PATH
-                headers = {"correlation-id": f"double-{number}", "authorization": f"Bearer {key}"}
-                reply = await client.post(url, headers=headers, json=body(model="m"))
-                assert reply.status_code in (200, 429), reply.text
-                served[key] += reply.status_code == 200
+        async def one(number: int) -> None:
+            key = keys[number % 3]
+            url = fronts[number // 3 % replicas].url + PATH
+            headers = {"correlation-id": f"double-{number}", "authorization": f"Bearer {key}"}
+            reply = await client.post(url, headers=headers, json=body(model="m"))
+            assert reply.status_code in (200, 429), reply.text
+            served[key] += reply.status_code == 200
 
-            started = time.monotonic()
-            tasks = []
-            for number in range(int(windows * 2 * requests)):
-                await asyncio.sleep(max(0.0, started + number * interval - time.monotonic()))
-                tasks.append(group.create_task(one(number)))
-            took = time.monotonic() - started
-            used = account(own)
-            await asyncio.gather(*tasks)
-        assert 0 == own.stats()["rate_limited"]
-        assert requests >= account(own)["sliding_maximum"]
-        assert requests >= account(own)["fixed_maximum"]
-        assert 0.95 <= used["requests"] / (requests * took / MINUTE_S)
-        assert min(served.values()) >= 0.8 * max(served.values()), served
-    finally:
-        if redis:
-            redis.stop()
-
-
-def test_redis_goes_away_and_comes_back(launch: Launch, own: StandIn, tmp_path: Path) -> None:
-    redis = RedisServer(tmp_path)
-    try:
-        proxy = hurried(launch, own, QUOTA.format(requests=1000, concurrent=8, timeout=5), REDIS_URL=redis.url)
-        assert 200 == ask(proxy, "with", model="m").status_code
-        assert 1 == proxy.metric("proxy_shared_state_up")
-        redis.stop()
         started = time.monotonic()
-        assert 200 == ask(proxy, "without", model="m").status_code
-        assert 2 > time.monotonic() - started
-        proxy.wait_event(event="redis.lost")
-        assert 0 == proxy.metric("proxy_shared_state_up")
-        redis = RedisServer(tmp_path, port=redis.port)
-        proxy.wait_event(event="redis.restored", seconds=10)
-        assert 1 == proxy.metric("proxy_shared_state_up")
-        assert 200 == ask(proxy, "again", model="m").status_code
+        tasks = []
+        for number in range(int(windows * 2 * requests)):
+            await asyncio.sleep(max(0.0, started + number * interval - time.monotonic()))
+            tasks.append(group.create_task(one(number)))
+        took = time.monotonic() - started
+        used = account(own)
+        await asyncio.gather(*tasks)
+    assert 0 == own.stats()["rate_limited"]
+    assert requests >= account(own)["sliding_maximum"]
+    assert requests >= account(own)["fixed_maximum"]
+    assert 0.95 <= used["requests"] / (requests * took / MINUTE_S)
+    assert min(served.values()) >= 0.8 * max(served.values()), served
+
+
+def test_redis_goes_away_and_comes_back(launch: Launch, own: StandIn, start_redis: Callable[..., RedisServer]) -> None:
+    redis = start_redis()
+    proxy = hurried(launch, own, QUOTA.format(requests=1000, concurrent=8, timeout=5), REDIS_URL=redis.url)
+    assert 200 == ask(proxy, "with", model="m").status_code
+    assert 1 == proxy.metric("proxy_shared_state_up")
+    redis.kill()
+    started = time.monotonic()
+    assert 200 == ask(proxy, "without", model="m").status_code
+    assert 2 > time.monotonic() - started
+    proxy.wait_event(event="redis.lost")
+    assert 0 == proxy.metric("proxy_shared_state_up")
+    start_redis(port=redis.port)
+    proxy.wait_event(event="redis.restored", seconds=10)
+    assert 1 == proxy.metric("proxy_shared_state_up")
+    assert 200 == ask(proxy, "again", model="m").status_code
+
+
+def test_replicas_share_cool_downs(launch: Launch, start_redis: Callable[..., RedisServer], tmp_path: Path) -> None:
+    """What one replica found out about a deployment, the other one knows a second later."""
+    sick, well = Provider(tmp_path), Provider(tmp_path)
+    try:
+        env = {"REDIS_URL": start_redis().url}
+        one, other = (launch(SHARED.format(sick=sick.base_url, well=well.base_url), env=env) for _ in range(2))
+        sick.script("*", {"status": 503, "repeat": True})
+        for number in range(20):
+            assert 200 == ask(one, f"one-{number}", model="m").status_code
+        assert 1 == len(sick.requests()), "left alone after the first failure"
+        time.sleep(1.5)
+        for number in range(20):
+            assert 200 == ask(other, f"other-{number}", model="m").status_code
+        assert 1 == len(sick.requests())
     finally:
-        redis.stop()
+        sick.stop()
+        well.stop()
 
 
 def test_redis_is_not_there_at_the_start(launch: Launch, own: StandIn) -> None:
@@ -187,3 +209,29 @@ def test_redis_is_not_there_at_the_start(launch: Launch, own: StandIn) -> None:
     assert 200 == ask(proxy, "alone", model="m").status_code
     proxy.wait_event(event="redis.lost")
     assert "planted-redis-password" not in proxy.output
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+async def test_a_key_with_a_limit(
+    launch: Launch, own: StandIn, start_redis: Callable[..., RedisServer], replicas: int
+) -> None:
+    """Its requests beyond are refused, those of other keys are not; replicas count together."""
+    keys = "proxy:\n  api_keys: [{name: ann, key: key-of-ann, requests_per_minute: 3}, {name: bob, key: key-of-bob}]\n"
+    config = "model_list:\n  - {model_name: m, litellm_params: {model: stackspot/a}}\n" + keys
+    env = {"REDIS_URL": start_redis().url} if replicas > 1 else {}
+    fronts = [hurried(launch, own, config, **env) for _ in range(replicas)]
+    async with httpx.AsyncClient(timeout=30) as client:
+
+        async def ask(number: int, name: str) -> httpx.Response:
+            headers = {"correlation-id": f"{name}-{number}", "authorization": f"Bearer key-of-{name}"}
+            return await client.post(fronts[number % replicas].url + PATH, headers=headers, json=body(model="m"))
+
+        replies = [await ask(number, "ann") for number in range(4)]
+        assert [200, 200, 200, 429] == [reply.status_code for reply in replies]
+        assert "rate_limit_exceeded" == replies[-1].json()["error"]["code"]
+        assert [200] * 5 == [(await ask(number, "bob")).status_code for number in range(5)]
+        await asyncio.sleep(int(replies[-1].headers["retry-after"]))
+        assert 200 == (await ask(0, "ann")).status_code
+    line = fronts[0].wait_event(event="request.finished", correlation_id="ann-0")
+    assert "ann" == line["caller"]
+    assert not any("key-of-" in front.output for front in fronts)

@@ -15,14 +15,19 @@ from redis.commands.core import AsyncScript
 T = TypeVar("T")
 
 
+BACKSTOP = 3
+"""A command ends by the time-outs of its connection, which closes in order then. Connecting, greeting and answering
+each have one; a Redis that takes its time with all of them is given up after so many."""
+
+
 class Away(Exception):
     """Redis did not do it."""
 
 
 class Connection:
     """``up`` says whether to ask Redis at all. The first command that fails takes it down and tells ``lost`` why,
-    without the password; whoever finds Redis alive sets it again. ``timeout`` is in seconds, for each command as a
-    whole. ``replica`` is the name of this process."""
+    without the password; whoever finds Redis alive sets it again. ``timeout`` is in seconds. ``replica`` is the name
+    of this process."""
 
     def __init__(self, url: str, prefix: str, timeout: float, lost: Callable[[str], None]) -> None:
         self.replica = uuid.uuid4().hex[:12]
@@ -47,15 +52,19 @@ class Connection:
     async def run(self, command: Awaitable[T]) -> T:
         """Raises ``Away``."""
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(BACKSTOP * self._timeout):
                 return await command
         except Exception as error:  # whatever it is, requests go on without Redis
             self.up = False
             self._lost(self._words(error))
             raise Away from None
 
+    async def unbroken(self, work: Coroutine[Any, Any, T]) -> T:
+        """Does it to its end, although whoever asks for it may leave: a command that is broken off costs its
+        connection, and nobody knows whether Redis carried it out."""
+        return await asyncio.shield(self.spawn(work))
+
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Work that is done although whoever asked for it may leave."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -69,7 +78,7 @@ class Connection:
         await self._redis.aclose()
 
     def _words(self, error: Exception) -> str:
-        words = str(error) or f"no answer within {self._timeout:g} s"
+        words = str(error) or "no answer"
         for secret in {self._password or "", unquote(self._password or "")} - {""}:
             words = words.replace(secret, "***")
         return f"{type(error).__name__}: {words}"

@@ -27,18 +27,14 @@ class SharedCooldowns:
 
     async def cool(self, id: str, seconds: float) -> None:
         self._until[id] = time.monotonic() + seconds
-        await self._tell("cool", id, seconds)
+        await self._connection.unbroken(self._tell("cool", id, seconds))
 
     async def clear(self, id: str) -> None:
         self._until.pop(id, None)
-        await self._tell("clear", id)
+        await self._connection.unbroken(self._tell("clear", id))
 
     async def claim_probe(self, id: str, seconds: float) -> bool:
-        if self._connection.up:
-            with suppress(Away):
-                (claimed,) = await self._run("claim", id, seconds)
-                return bool(claimed)
-        return await self._alone.claim_probe(id, seconds)
+        return await self._connection.unbroken(self._claim(id, seconds))
 
     async def pull(self) -> None:
         """Raises ``Away``."""
@@ -51,6 +47,13 @@ class SharedCooldowns:
             if name in self._until:
                 pulled[name] = self._until[name]
         self._until = pulled
+
+    async def _claim(self, id: str, seconds: float) -> bool:
+        if self._connection.up:
+            with suppress(Away):
+                (claimed,) = await self._run("claim", id, seconds)
+                return bool(claimed)
+        return await self._alone.claim_probe(id, seconds)
 
     async def _tell(self, operation: str, id: str, seconds: float = 0.0) -> None:
         await self._alone.clear(id)

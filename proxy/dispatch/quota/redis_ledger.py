@@ -57,15 +57,11 @@ class RedisLedger:
         self._give_back(ticket, self._cancelled)
 
     async def wait(self) -> float:
-        try:
-            return (await self._ask("wait"))[1]
-        except Away:
-            return await self._local.wait()
+        return await self._connection.unbroken(self._wait()) if self._connection.up else await self._local.wait()
 
     async def limited(self) -> None:
         await self._local.limited()
-        with suppress(Away):
-            await self._ask("limited")
+        await self._connection.unbroken(self._limited())
 
     def go_alone(self, replicas: int) -> None:
         """Redis is away: this process keeps to its share."""
@@ -118,6 +114,16 @@ class RedisLedger:
         except asyncio.CancelledError:
             asked.add_done_callback(lambda _: self.cancel(ticket))
             raise
+
+    async def _wait(self) -> float:
+        try:
+            return (await self._ask("wait"))[1]
+        except Away:
+            return await self._local.wait()
+
+    async def _limited(self) -> None:
+        with suppress(Away):
+            await self._ask("limited")
 
     def _give_back(self, ticket: str, book: list[str]) -> None:
         if ticket in self._shared:

@@ -57,6 +57,7 @@ class Sharing:
         self._renewed = time.monotonic()
         self._ledgers: list[RedisLedger] = []
         self._told_lost = False
+        self._stop = asyncio.Event()
         self._heart: asyncio.Task[None] | None = None
 
     @property
@@ -95,17 +96,19 @@ class Sharing:
 
     async def close(self) -> None:
         """What was given back before is told to Redis still."""
+        self._stop.set()
         if self._heart is not None:
-            self._heart.cancel()
-            await asyncio.wait([self._heart])
+            await self._heart
         if self.up:
             with suppress(Away):
                 await self._count("gone")
         await self._connection.close()
 
     async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(self._beat_s)
+        while not self._stop.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), self._beat_s)
+                return
             await self._beat()
 
     async def _beat(self) -> None:

@@ -59,7 +59,7 @@ async def redis_shop(url: str, prefix: str, monkeypatch: pytest.MonkeyPatch) -> 
             left = round(seconds * 1_000_000)
             for ledger in ledgers:
                 await ledger.settle()
-            while left > 0:  # as the heartbeat would
+            while left:  # as the heartbeat would
                 step = min(left, RENEW_S * 1_000_000)
                 left, micros = left - step, micros + step
                 await show()

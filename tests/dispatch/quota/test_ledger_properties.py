@@ -122,7 +122,7 @@ def test_everybody_in_line_gets_a_turn(allowance: Allowance, steps: list[Step]) 
     assert ({}, {}) == (ledger.ages()["waiting"], ledger.ages()["running"])
 
 
-@settings(ON_ANY_MACHINE, max_examples=150)
+@settings(ON_ANY_MACHINE, max_examples=100)
 @given(ALLOWANCES, STEPS)
 def test_both_kinds_do_the_same(
     redis_server: RedisServer, prefix: str, allowance: Allowance, steps: list[Step]

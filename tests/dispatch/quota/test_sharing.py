@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from proxy.dispatch.quota.ledger import Allowance, Ledger
 from proxy.dispatch.quota.queue import Queue
 from proxy.dispatch.quota.sharing import Sharing
-from tests.dispatch.quota.support import Share, Told, Waits, until
+from tests.dispatch.quota.support import Share, Shop, Told, Waits, until
 from tests.support.redis_server import RedisServer
 
 ShareMaker = Callable[..., Awaitable[Share]]
@@ -22,9 +22,14 @@ NINE = Allowance(9, None)
 
 
 async def started(ledger: Ledger, count: int, letter: str = "t") -> int:
-    """How many of so many requests may start at once."""
-    given = [await ledger.reserve(f"{letter}{number}", 0) for number in range(count)]
-    return [reservation.outcome for reservation in given].count("started")
+    """How many of so many requests may start at once; the others do not wait."""
+    starts = 0
+    for number in range(count):
+        given = await ledger.reserve(f"{letter}{number}", 0)
+        starts += given.outcome == "started"
+        if given.outcome == "waiting":
+            ledger.cancel(f"{letter}{number}")
+    return starts
 
 
 def test_without_a_url_nothing_needs_redis() -> None:
@@ -61,12 +66,12 @@ async def test_replicas_have_one_line(share: ShareMaker) -> None:
 
 async def test_under_double_demand_the_limit_is_kept_and_used(share: ShareMaker) -> None:
     """Three replicas, each with two keys, together want twice what is allowed; the window is a second."""
-    allowance, seconds = Allowance(20, None, 1.0), 4.0
+    allowance, seconds = Allowance(20, None, 1.0), 3.0
     sent: list[tuple[float, str]] = []
     queues = []
     for _ in range(3):
         replica = await share()
-        queues.append(Queue(replica.sharing.ledger("acme", allowance), 1.5, Waits()))
+        queues.append(Queue(replica.sharing.ledger("acme", allowance), 1.0, Waits()))
         await replica.sharing.start()
 
     async def call(queue: Queue, caller: str) -> None:
@@ -152,6 +157,17 @@ async def test_what_is_kept_ends_and_lies_together(share: ShareMaker, redis_serv
     }
 
 
+@pytest.mark.parametrize("shop", ["redis"], indirect=True)
+async def test_a_clock_that_is_set_back_lets_nobody_overtake(shop: Shop) -> None:
+    ledger = shop.open(Allowance(None, 1))
+    assert 1 == await started(ledger, 1)
+    assert "waiting" == (await ledger.reserve("b", 1)).outcome
+    await shop.pass_time(-30)
+    assert "waiting" == (await ledger.reserve("c", 1)).outcome
+    ledger.finish("t0")
+    assert [0.05, 0.0] == [await ledger.start("c"), await ledger.start("b")]
+
+
 # Replicas that come and go ----------------------------------------------------------------------------------------
 
 
@@ -166,8 +182,7 @@ async def test_replicas_are_counted(share: ShareMaker) -> None:
 
 def crash(replica: Share) -> None:
     """It does nothing any more, and told nobody."""
-    assert replica.sharing._heart is not None
-    replica.sharing._heart.cancel()
+    replica.sharing._stop.set()
     replica.sharing._connection.up = False
 
 
@@ -185,7 +200,7 @@ async def test_what_a_crashed_replica_held_comes_back(share: ShareMaker) -> None
     assert 0 < await two.start("x")
     began = time.monotonic()
     async with asyncio.timeout(10):
-        while await two.start("x"):
+        while await two.start("x"):  # noqa: ASYNC110 - that is how it is asked for
             await asyncio.sleep(0.05)
     assert time.monotonic() - began > 0.2
     await asyncio.sleep(0.6)
@@ -229,6 +244,8 @@ async def test_each_goes_on_with_its_share_of_what_is_left(share: ShareMaker, st
             ledger.finish(f"t{number}")
             ledger.finish(f"l{number}")
     assert [1, 0, 1] == [await started(ledger, 5, "m") for ledger in ledgers], "3 requests a minute each"
+    late = replicas[0].sharing.ledger("late", NINE)
+    assert 3 == await started(late, 5)
 
 
 async def test_a_redis_that_lost_everything_is_told(share: ShareMaker, start_redis: StartRedis) -> None:
@@ -274,11 +291,51 @@ async def test_a_redis_that_hangs_holds_nobody_for_longer_than_the_timeout(
     tickets += [await queue.enter("a") for _ in range(10)]
     assert time.monotonic() - began < 0.25, "nobody waits for it again"
     assert ["lost"] == replica.told.events
-    assert ["TimeoutError: no answer within 0.3 s"] == replica.told.reasons
+    assert replica.told.reasons[0].startswith("TimeoutError: ")
     assert 10 / 30 == await queue.wait()
     for ticket in tickets:
         queue.leave(ticket)
     await queue.close()
+
+
+async def test_one_command_at_a_time(share: ShareMaker, start_redis: StartRedis) -> None:
+    """So they keep their order, and one that hangs does not make those behind it wait for a time-out of their own."""
+    server = start_redis()
+    replica = await share(server.url, timeout=1.0, beat=30)
+    ledger = replica.sharing.ledger("acme", Allowance(50, None))
+    await replica.sharing.start()
+    given = await asyncio.gather(*(ledger.reserve(f"t{number}", 100) for number in range(80)))
+    assert ["started"] * 50 + ["waiting"] * 30 == [reservation.outcome for reservation in given]
+    async with Redis.from_url(server.url) as client:
+        assert (await client.info("clients"))["connected_clients"] <= 3
+    server.hang()
+    began = time.monotonic()
+    first = asyncio.create_task(ledger.wait())
+    await asyncio.sleep(0.8)
+    await ledger.wait()
+    await first
+    assert time.monotonic() - began < 1.6
+
+
+async def test_what_is_sent_while_the_accounts_come_back_counts(share: ShareMaker, start_redis: StartRedis) -> None:
+    server = start_redis()
+    replica, other = [await share(server.url) for _ in range(2)]
+    first, second = [replica.sharing.ledger(account, NINE) for account in ("first", "second")]
+    await replica.sharing.start()
+    server.kill()
+    await until(lambda: not replica.sharing.up)
+    restore, late = second.restore, []
+
+    async def restore_slowly() -> None:
+        late.append(await first.reserve(f"late{len(late)}", 0))
+        await restore()
+
+    second.restore = restore_slowly  # type: ignore[method-assign]
+    start_redis(port=server.port)
+    await until(lambda: replica.sharing.up and len(late) == 2)
+    two = other.sharing.ledger("first", NINE)
+    await other.sharing.start()
+    assert 7 == await started(two, 10)
 
 
 async def test_what_redis_did_without_saying_so_is_put_right(share: ShareMaker, start_redis: StartRedis) -> None:
@@ -294,6 +351,20 @@ async def test_what_redis_did_without_saying_so_is_put_right(share: ShareMaker, 
     await until(lambda: replica.told.events == ["lost", "restored"])
     await other.sharing.start()
     assert 1 == await started(two, 1)
+
+
+async def test_what_waited_and_was_sent_is_known_without_redis(share: ShareMaker, start_redis: StartRedis) -> None:
+    server = start_redis()
+    replica = await share(server.url)
+    ledger = replica.sharing.ledger("acme", Allowance(2, 1))
+    await replica.sharing.start()
+    assert 1 == await started(ledger, 1)
+    assert "waiting" == (await ledger.reserve("b", 1)).outcome
+    ledger.finish("t0")
+    assert 0 == await ledger.start("b")
+    ledger.finish("b")
+    server.kill()
+    assert "refused" == (await ledger.reserve("c", 1)).outcome
 
 
 async def test_waiters_go_on_without_redis(share: ShareMaker, start_redis: StartRedis) -> None:
