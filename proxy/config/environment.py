@@ -5,12 +5,10 @@ from pathlib import Path
 
 from proxy.config.settings import ConfigError
 
-SECRET_FILES = frozenset({"CLIENT_ID", "CLIENT_SECRET", "REALM", "GENAI_AGENT_ID"})
-"""Variables that may also come as ``NAME_FILE``, the path of a mounted secret."""
-
 
 class Environment:
-    """Looks up variables; an empty one counts as unset, and the real environment wins over ``.env``."""
+    """Looks up variables; an empty one counts as unset, and the real environment wins over ``.env``. Any of them may
+    also come as ``NAME_FILE``, the path of a mounted secret."""
 
     def __init__(self, real: Mapping[str, str], dotenv: Mapping[str, str | None] | None = None) -> None:
         self._real = real
@@ -20,7 +18,7 @@ class Environment:
         """The value, or that of the file that ``NAME_FILE`` names. Raises ``ConfigError`` for a file that
         cannot be read."""
         value = self._given(name)
-        if value or name not in SECRET_FILES:
+        if value:
             return _one_line(name, value)
         path = self._given(f"{name}_FILE")
         if not path:

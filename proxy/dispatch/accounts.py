@@ -1,5 +1,6 @@
 """What the deployments of one account share: a login, and a quota."""
 
+import ssl
 from typing import TYPE_CHECKING
 
 from proxy.config import Config
@@ -33,15 +34,19 @@ class Accounts:
         self._login_observer = login_observer
         self._queue_observer = queue_observer
         self._sharing = sharing
-        self._logins: dict[tuple[str, str], ClientCredentials] = {}
+        self._logins: dict[tuple[str, str, str], ClientCredentials] = {}
         self._queues: dict[str, Queue] = {}
 
-    def login(self, url: str, client_id: str, client_secret: str) -> ClientCredentials:
+    def login(
+        self, url: str, client_id: str, client_secret: str, tls: ssl.SSLContext | bool = True
+    ) -> ClientCredentials:
         """One login for all that use the same client of the same realm; ``url`` is the realm's."""
-        found = self._logins.get((url, client_id))
+        same = (url, client_id, client_secret)
+        found = self._logins.get(same)
         if found is None:
-            found = ClientCredentials(self._transport, url, client_id, client_secret, self._login_observer)
-            self._logins[url, client_id] = found
+            observer = self._login_observer
+            found = ClientCredentials(self._transport, url, client_id, client_secret, observer, tls=tls)
+            self._logins[same] = found
         return found
 
     def queue(self, account: str) -> Queue:

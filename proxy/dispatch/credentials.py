@@ -1,6 +1,7 @@
 """What an upstream wants to see before it answers: nothing, a key, or a token that is logged in for."""
 
 import asyncio
+import ssl
 import time
 from typing import Protocol
 from urllib.parse import urlencode
@@ -71,6 +72,7 @@ class ClientCredentials:
         client_secret: str,
         observer: LoginObserver,
         *,
+        tls: ssl.SSLContext | bool = True,
         timeout: float = LOGIN_TIMEOUT_S,
         failure_memory: float = FAILURE_MEMORY_S,
     ) -> None:
@@ -80,6 +82,7 @@ class ClientCredentials:
             {"grant_type": "client_credentials", "client_id": client_id, "client_secret": client_secret}
         ).encode()
         self._observer = observer
+        self._tls = tls
         self._timeout = timeout
         self._failure_memory = failure_memory
         self._authorization: str | None = None
@@ -144,7 +147,7 @@ class ClientCredentials:
     async def _request(self) -> tuple[str, float]:
         """A token and its lifetime in seconds."""
         headers = {"content-type": "application/x-www-form-urlencoded", "accept": "application/json"}
-        reply = await self._transport.post(self._url, headers, self._form)
+        reply = await self._transport.post(self._url, headers, self._form, self._tls)
         try:
             body = await reply.read_limited()
         finally:

@@ -3,6 +3,7 @@
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 
 from proxy.config import Config, Model
@@ -57,6 +58,7 @@ def deploy(
     )
 
 
+@cache
 def _tls(ssl_verify: bool | str) -> ssl.SSLContext | bool:
     return ssl.create_default_context(cafile=ssl_verify) if isinstance(ssl_verify, str) else ssl_verify
 
@@ -78,7 +80,7 @@ def _stackspot_credential(model: Model, config: Config, accounts: Accounts) -> C
     if _has_ready_key(model):
         return BearerKey(stackspot_key(model.api_key or ""))
     url = f"{config.idm_url}/{model.realm or 'demo'}/oidc/oauth/token"
-    return accounts.login(url, model.client_id or "demo", model.client_secret or "demo")
+    return accounts.login(url, model.client_id or "demo", model.client_secret or "demo", _tls(model.ssl_verify))
 
 
 def _stackspot_account(model: Model, _: Config) -> str:

@@ -144,8 +144,8 @@ def _foreign(url: str) -> Iterator[None]:
         yield
     except aiohttp.ClientConnectorCertificateError as error:
         raise UpstreamTLS(
-            f"the certificate of {host} is not trusted: {_reason(error)}; set ssl_verify (for a login the variable "
-            "SSL_CERT_FILE) to the path of its issuer's certificates, or ssl_verify to false to do without the check"
+            f"the certificate of {host} is not trusted: {_reason(error)}; set ssl_verify (or the variable "
+            "SSL_CERT_FILE, for all) to the path of its issuer's certificates, or ssl_verify to false to do without it"
         ) from None
     except (aiohttp.ClientSSLError, ssl.SSLError) as error:
         reason = _reason(error)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from proxy.config import ConfigError
-from proxy.config.environment import SECRET_FILES, Environment
+from proxy.config.environment import Environment
 from proxy.dispatch.credentials import stackspot_key
 from tests.config.test_load import STACKSPOT, from_text
 from tests.support.processes import CREDENTIALS
@@ -18,8 +18,10 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_all_of_stackspots_come_from_files() -> None:
-    assert FIELDS.keys() == SECRET_FILES
+def test_any_variable_that_the_config_refers_to() -> None:
+    Path("mounted").write_text("second")
+    text = STACKSPOT.replace("agent}", "agent, client_secret: os.environ/B_SECRET}")
+    assert "second" == from_text(text, CREDENTIALS | {"B_SECRET_FILE": "mounted"}).models[0].client_secret
 
 
 @pytest.mark.parametrize("name", FIELDS)

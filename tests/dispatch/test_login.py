@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from pathlib import Path
 
 import httpx
 import pytest
@@ -12,14 +13,18 @@ from proxy.errors import ConnectTimeout, ProxyError
 from tests.conftest import Launch
 from tests.support.chat import PATH, ask, body
 from tests.support.processes import CREDENTIALS, Proxy, StandIn
+from tests.support.provider.certificate import self_signed
+from tests.support.provider.process import Provider
 
 
 @pytest.fixture
 def alone(launch: Launch, tmp_path_factory: pytest.TempPathFactory) -> tuple[Proxy, StandIn]:
     """A proxy with a simulator that nobody else logs in to."""
     own = StandIn(tmp_path_factory.mktemp("own"))
-    yield launch(env=own.env), own  # type: ignore[misc]
-    own.stop()
+    try:
+        yield launch(env=own.env), own  # type: ignore[misc]
+    finally:
+        own.stop()
 
 
 async def all_at_once(proxy: Proxy, count: int) -> list[int]:
@@ -163,3 +168,17 @@ def test_a_ready_key_in_each_form(launch: Launch, stand_in: StandIn, correlation
     stand_in.script(correlation_id, {"text": "Hi"})
     assert 200 == ask(proxy, correlation_id).status_code
     assert key not in proxy.output
+
+
+@pytest.mark.parametrize(("setting", "code"), [("true", "upstream_tls"), ("false", "upstream_auth")])
+def test_the_certificate_of_the_login(
+    launch: Launch, tmp_path: Path, correlation_id: str, setting: str, code: str
+) -> None:
+    """``ssl_verify`` of a model counts for its login, too. This server knows no realm: it is reached or not."""
+    idm = Provider(tmp_path, certificate=self_signed(tmp_path))
+    try:
+        config = "model_list:\n  - {model_name: m, litellm_params: {model: stackspot/a, ssl_verify: %s}}\n"
+        proxy = launch(config % setting, env={"STACKSPOT_IDM_URL": idm.url})
+        assert code == ask(proxy, correlation_id, model="m").json()["error"]["code"]
+    finally:
+        idm.stop()
