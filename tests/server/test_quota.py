@@ -134,8 +134,8 @@ async def test_double_demand(
 ) -> None:
     """Twice what the account may, from three keys: StackSpot never refuses, nearly nothing is left unused, and
     each key gets its part. Several replicas share by Redis."""
-    requests, windows = 60, 3
-    own.settings(rate_limit={"requests": requests, "window_s": MINUTE_S})
+    allowed, requests, windows = 60, 54, 3  # as in the shipped config.yaml: 90 of the 100 that StackSpot allows
+    own.settings(rate_limit={"requests": allowed, "window_s": MINUTE_S})
     config = QUOTA.format(requests=requests, concurrent=50, timeout=1) + KEYS
     env = {"REDIS_URL": start_redis().url} if replicas > 1 else {}
     fronts = [hurried(launch, own, config, **env) for _ in range(replicas)]
@@ -161,8 +161,8 @@ async def test_double_demand(
         used = account(own)
         await asyncio.gather(*tasks)
     assert 0 == own.stats()["rate_limited"]
-    assert requests >= account(own)["sliding_maximum"]
-    assert requests >= account(own)["fixed_maximum"]
+    assert allowed >= account(own)["sliding_maximum"]
+    assert allowed >= account(own)["fixed_maximum"]
     assert 0.95 <= used["requests"] / (requests * took / MINUTE_S)
     assert min(served.values()) >= 0.8 * max(served.values()), served
 
