@@ -1,7 +1,7 @@
 """Signs and sends a request to a deployment."""
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 
 from proxy.core.dialect import Outgoing
 from proxy.dispatch.deployment import Deployment
@@ -21,10 +21,17 @@ class Dispatcher:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    def admitted(self, deployment: Deployment, caller: str) -> AbstractAsyncContextManager[None]:
+    @asynccontextmanager
+    async def admitted(self, deployment: Deployment, caller: str) -> AsyncIterator[None]:
         """Entering waits until the deployment's quota allows another request, which is under way until the context
-        is left. ``caller`` is the name of the caller's key: keys take turns. Raises ``QuotaExceeded``."""
-        return deployment.quota.admit(caller) if deployment.quota else nullcontext()
+        is left. ``caller`` is the name of the caller's key: keys take turns. Raises ``QuotaExceeded``, or what a
+        login failed with."""
+        await deployment.credential.authorization()  # a login before the turn comes, not between it and the request
+        if deployment.quota is None:
+            yield
+            return
+        async with deployment.quota.admit(caller):
+            yield
 
     @asynccontextmanager
     async def send(

@@ -7,7 +7,7 @@
 --       leases   ZSET  waiting or running ticket by the time at which it is taken for lost unless renewed
 --       pace     HASH  resumes, pause, share (see pace.py); hold: how long a request lasts
 -- ARGV  operation, rules (JSON: the same with every call), request (JSON: its operands, and the tickets that were
---       finished or cancelled since the call before)
+--       finished, cancelled or sent later than they were started since the call before)
 
 local sent, waiting, running, leases, pace = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local operation, rules, request = ARGV[1], cjson.decode(ARGV[2]), cjson.decode(ARGV[3])
@@ -42,7 +42,7 @@ local function limited()
   redis.call('HSET', pace, 'resumes', now + pause, 'pause', pause, 'share', current / 2)
 end
 
--- What is no longer ours -------------------------------------------------------------------------------------------
+-- What was done since the call before -------------------------------------------------------------------------------------------
 
 local function forget(ticket)
   redis.call('ZREM', waiting, ticket)
@@ -52,6 +52,11 @@ end
 
 for _, ticket in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', now)) do
   forget(ticket)
+end
+for _, ticket in ipairs(request.late) do
+  if redis.call('ZSCORE', running, ticket) then
+    redis.call('ZADD', sent, now, ticket)
+  end
 end
 for _, ticket in ipairs(request.finished) do
   local since = redis.call('ZSCORE', running, ticket)
@@ -170,7 +175,7 @@ local function restore(replica, books)
   end
   for name, book in pairs({ sent = sent, waiting = waiting, running = running }) do
     for ticket, age in pairs(books[name]) do
-      redis.call('ZADD', book, 'NX', now - age, ticket)
+      redis.call('ZADD', book, now - age, ticket)
       if name ~= 'sent' then
         redis.call('ZADD', leases, now + rules.lease, ticket)
       end

@@ -19,6 +19,9 @@ SLOT_POLL_S = 0.05
 LOOK_AGAIN_S = 1.0
 """The longest time between two questions: places ahead may have been given back, the pace may have risen."""
 
+LATE_S = 0.01
+"""Requests that leave by less than this behind their start are not worth telling others of; the slack covers them."""
+
 HOLD_S = 10.0
 """How long a request is taken to last before one has ended."""
 HOLD_WEIGHT = 0.125
@@ -83,6 +86,10 @@ class Ledger(Protocol):
 
         A ticket that the book does not know (its lease ran out, the book was lost) joins the end of the line.
         """
+
+    def sent(self, ticket: str) -> float:
+        """The request leaves now and counts from now, be it that a login or a busy machine came between. The seconds
+        since it was started."""
 
     def finish(self, ticket: str) -> None:
         """The request is over: its slot, or place, is free; one that was sent stays counted in the window."""

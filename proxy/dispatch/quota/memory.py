@@ -53,6 +53,14 @@ class MemoryLedger:
         self._launch(ticket, now)
         return 0.0
 
+    def sent(self, ticket: str) -> float:
+        if self.allowance.requests is None or ticket not in self._running:
+            return 0.0
+        since = self._sent.get(ticket, self._running[ticket])
+        now = self._clock()
+        self._count(ticket, now)
+        return now - since
+
     def finish(self, ticket: str) -> None:
         self._waiting.pop(ticket, None)
         if (since := self._running.pop(ticket, None)) is not None:
@@ -75,12 +83,12 @@ class MemoryLedger:
     async def limited(self) -> None:
         self._pace.limited(self._clock())
 
-    def note(self, ticket: str, *, started: bool) -> None:
-        """Another book gave the ticket its place, or started it."""
+    def note(self, ticket: str, since: float, *, started: bool) -> None:
+        """Another book gave the ticket its place, or started it, at that time of the clock."""
         if started:
-            self._launch(ticket, self._clock())
+            self._launch(ticket, since)
         else:
-            self._waiting[ticket] = self._clock()
+            self._waiting[ticket] = since
 
     def ages(self) -> dict[str, Mapping[str, float]]:
         """What it knows, by ``sent``, ``waiting`` and ``running``: the tickets with their seconds until now."""
@@ -94,7 +102,11 @@ class MemoryLedger:
         self._running[ticket] = now
         if self.allowance.requests is not None:
             self._forget(now)
-            self._sent[ticket] = now
+            self._count(ticket, now)
+
+    def _count(self, ticket: str, now: float) -> None:
+        self._sent[ticket] = now
+        self._sent.move_to_end(ticket)
 
     def _missing_slots(self, place: int) -> int:
         """How many slots must be given back until it is the turn of this place, counted from 0."""

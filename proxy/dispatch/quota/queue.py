@@ -92,6 +92,9 @@ class Queue:
         self._observer.waited(time.monotonic() - since)
         return ticket
 
+    def sent(self, ticket: str) -> None:
+        self._ledger.sent(ticket)
+
     def leave(self, ticket: str) -> None:
         self._ledger.finish(ticket)
         self._changed.set()
@@ -179,6 +182,11 @@ class Admission:
 
     async def __aenter__(self) -> None:
         self._ticket = await self._queue.enter(self._caller)
+
+    def sent(self) -> None:
+        """To be called within when the request goes out: it counts from then, whatever was done for it before."""
+        assert self._ticket is not None
+        self._queue.sent(self._ticket)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -1,9 +1,10 @@
 """The book of an account that replicas keep together in Redis, and each for itself while Redis is away."""
 
 import asyncio
+import time
 from collections.abc import Coroutine, Mapping
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
 
@@ -37,6 +38,7 @@ class RedisLedger:
         """Tickets waiting or running that Redis knows of."""
         self._finished: list[str] = []
         self._cancelled: list[str] = []
+        self._late: list[str] = []
 
     async def reserve(self, ticket: str, patience: float) -> Reservation:
         if not self._connection.up:
@@ -47,6 +49,12 @@ class RedisLedger:
         if not self._connection.up:
             return await self._local.start(ticket)
         return await self._or_undo(ticket, self._start(ticket))
+
+    def sent(self, ticket: str) -> float:
+        if (late := self._local.sent(ticket)) > ledger.LATE_S and ticket in self._shared:
+            self._late.append(self._name(ticket))
+            self._settle_soon()
+        return late
 
     def finish(self, ticket: str) -> None:
         self._local.finish(ticket)
@@ -80,30 +88,30 @@ class RedisLedger:
             await self._send("restore", replica=self._name(""), books=books)
 
     async def settle(self) -> None:
-        """Tells Redis what was given back, if no other command has done so yet."""
-        if self._finished or self._cancelled:
+        """Tells Redis what was given back or sent late, if no other command has done so yet."""
+        if self._finished or self._cancelled or self._late:
             with suppress(Away):
                 await self._ask("settle")
 
     async def _reserve(self, ticket: str, patience: float) -> Reservation:
         try:
-            outcome, wait = await self._ask("reserve", ticket=self._name(ticket), patience=_micros(patience))
+            outcome, wait, since = await self._ask("reserve", ticket=self._name(ticket), patience=_micros(patience))
         except Away:
             return await self._local.reserve(ticket, patience)
         if outcome == WAS_REFUSED:
             return Reservation("refused", wait)
         self._shared.add(ticket)
-        self._local.note(ticket, started=outcome == WAS_STARTED)
+        self._local.note(ticket, since, started=outcome == WAS_STARTED)
         return STARTED if outcome == WAS_STARTED else Reservation("waiting", wait)
 
     async def _start(self, ticket: str) -> float:
         try:
-            outcome, wait = await self._ask("start", ticket=self._name(ticket))
+            outcome, wait, since = await self._ask("start", ticket=self._name(ticket))
         except Away:
             return await self._local.start(ticket)
         self._shared.add(ticket)
         if outcome == WAS_STARTED:
-            self._local.note(ticket, started=True)
+            self._local.note(ticket, since, started=True)
             return 0.0
         return wait
 
@@ -117,7 +125,7 @@ class RedisLedger:
 
     async def _wait(self) -> float:
         try:
-            return (await self._ask("wait"))[1]
+            return (await self._ask("wait")).wait
         except Away:
             return await self._local.wait()
 
@@ -129,27 +137,39 @@ class RedisLedger:
         if ticket in self._shared:
             self._shared.discard(ticket)
             book.append(self._name(ticket))
-            if self._connection.up:
-                self._connection.spawn(self.settle())
+            self._settle_soon()
 
-    async def _ask(self, operation: str, **operands: object) -> tuple[int, float]:
-        """The answer's code and seconds. Raises ``Away``, at once when Redis is known to be."""
+    def _settle_soon(self) -> None:
+        if self._connection.up:
+            self._connection.spawn(self.settle())
+
+    async def _ask(self, operation: str, **operands: object) -> "_Answer":
+        """Raises ``Away``, at once when Redis is known to be."""
         async with self._lock:
             if not self._connection.up:
                 raise Away
             return await self._send(operation, **operands)
 
-    async def _send(self, operation: str, **operands: object) -> tuple[int, float]:
-        request = {"finished": self._finished, "cancelled": self._cancelled, **operands}
-        self._finished, self._cancelled = [], []
+    async def _send(self, operation: str, **operands: object) -> "_Answer":
+        request = {"finished": self._finished, "cancelled": self._cancelled, "late": self._late, **operands}
+        self._finished, self._cancelled, self._late = [], [], []
+        since = time.monotonic()
         code, micros = await self._script(self._keys, operation, self._rules, orjson.dumps(request))
-        return code, micros / 1e6
+        return _Answer(code, micros / 1e6, since)
 
     def _name(self, ticket: str) -> str:
         return f"{self._connection.replica}:{ticket}"
 
     def _named(self, book: Mapping[str, float]) -> dict[str, int]:
         return {self._name(ticket): _micros(age) for ticket, age in book.items()}
+
+
+class _Answer(NamedTuple):
+    """``wait`` is in seconds; ``since`` is when Redis was asked, at the latest when what it stamped was stamped."""
+
+    code: int
+    wait: float
+    since: float
 
 
 def _rules(allowance: Allowance, lease: float) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Books to test with: both kinds, on a clock that the test sets, and ones in Redis on the real clock."""
 
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 
 import pytest
@@ -32,7 +32,7 @@ async def shop(request: pytest.FixtureRequest, prefix: str, monkeypatch: pytest.
 
 
 @pytest.fixture
-async def share(redis_server: RedisServer, prefix: str) -> AsyncIterator[Callable[..., Share]]:
+async def share(redis_server: RedisServer, prefix: str) -> AsyncIterator[Callable[..., Awaitable[Share]]]:
     """Makes replicas that share one Redis; they are closed behind the test."""
     async with AsyncExitStack() as stack:
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import pytest
 from redis.asyncio import Redis
 
-from proxy.dispatch.quota import connection
+from proxy.dispatch.quota import connection, ledger
 from proxy.dispatch.quota.ledger import Allowance, Ledger
 from proxy.dispatch.quota.memory import MemoryLedger
 from proxy.dispatch.quota.sharing import Sharing
@@ -45,6 +45,7 @@ async def redis_shop(url: str, prefix: str, monkeypatch: pytest.MonkeyPatch) -> 
     """The script reads its time from a key that the test sets, in place of TIME."""
     read, key, names = connection.source, f"{prefix}:clock", itertools.count(1)
     monkeypatch.setattr(connection, "source", lambda name: read(name).replace("'TIME'", f"'HMGET', '{key}', 's', 'us'"))
+    monkeypatch.setattr(ledger, "LATE_S", -1)  # how late one is, is told by this process's own clock
     sharing = Sharing(url, Told(), prefix=prefix, timeout=30, beat=3600)
     ledgers: list[Any] = []
     micros = BEGIN_S * 1_000_000
@@ -52,24 +53,24 @@ async def redis_shop(url: str, prefix: str, monkeypatch: pytest.MonkeyPatch) -> 
 
         async def show() -> None:
             seconds, rest = divmod(micros, 1_000_000)
-            await client.hset(key, mapping={"s": seconds, "us": rest})  # type: ignore[misc]
+            await client.hset(key, mapping={"s": seconds, "us": rest})
 
         async def pass_time(seconds: float) -> None:
             nonlocal micros
             left = round(seconds * 1_000_000)
-            for ledger in ledgers:
-                await ledger.settle()
+            for book in ledgers:
+                await book.settle()
             while left:  # as the heartbeat would
                 step = min(left, RENEW_S * 1_000_000)
                 left, micros = left - step, micros + step
                 await show()
-                for ledger in ledgers:
-                    await ledger.renew()
+                for book in ledgers:
+                    await book.renew()
 
         def open_book(allowance: Allowance) -> Ledger:
             ledgers.append(sharing.ledger(f"account-{next(names)}", allowance))
-            ledger: Ledger = ledgers[-1]
-            return ledger
+            opened: Ledger = ledgers[-1]
+            return opened
 
         await show()
         await sharing.start()

@@ -22,7 +22,7 @@ PASSES = [0.125, 0.25, 1, 2, 5, 9.875, 10, 30]  # as floats they add up exactly
 WHICH = st.integers(0, 30)
 STEP = (
     st.tuples(st.just("reserve"), st.sampled_from([0, 1, 5, 10, 30, 1000]))
-    | st.tuples(st.sampled_from(["start", "finish", "cancel"]), WHICH)
+    | st.tuples(st.sampled_from(["start", "finish", "cancel", "sent"]), WHICH)
     | st.tuples(st.just("pass"), st.sampled_from(PASSES))
     | st.tuples(st.sampled_from(["limited", "wait"]), st.just(0))
 )
@@ -51,6 +51,9 @@ async def do(ledger: Ledger, step: Step, tickets: list[str]) -> tuple[float, ...
             ticket = tickets[which % len(tickets)]
             if name == "start":
                 return (await ledger.start(ticket),)
+            if name == "sent":  # what it answers is measured on this process's own clock
+                ledger.sent(ticket)
+                return ()
             getattr(ledger, name)(ticket)
     return ()
 
@@ -75,7 +78,7 @@ def test_no_window_and_no_moment_ever_holds_more_than_allowed(allowance: Allowan
         sent[ticket] = clock.now
 
     for number, (name, operand) in enumerate(steps):
-        able = {"start": waiting, "finish": running, "cancel": waiting + running}.get(name, [])
+        able = {"start": waiting, "finish": running, "cancel": waiting + running, "sent": running}.get(name, [])
         ticket = able[operand % len(able)] if able else f"t{number}"
         if name == "pass":
             clock.now += operand

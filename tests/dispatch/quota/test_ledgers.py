@@ -50,7 +50,9 @@ async def test_an_impatient_one_is_told_the_wait_and_leaves_nothing(shop: Shop) 
     ledger = shop.open(TWO)
     await reserve_all(ledger, "ab")
     for _ in range(3):
-        assert [Reservation("refused", pytest.approx(SPACING))] == await reserve_all(ledger, "c", patience=60)
+        (given,) = await reserve_all(ledger, "c", patience=60)
+        assert "refused" == given.outcome
+        assert SPACING == pytest.approx(given.wait)
     assert [SPACING, SPACING] == waits(await reserve_all(ledger, "de"))
 
 
@@ -111,6 +113,32 @@ async def test_one_that_starts_late_counts_from_then(shop: Shop) -> None:
     assert "" == await start_all(ledger, "c"), "this is when it was due first"
     await shop.pass_time(30)
     assert "c" == await start_all(ledger, "c")
+
+
+async def test_one_that_leaves_behind_its_start_counts_from_then(shop: Shop) -> None:
+    """A login may come between; it is not that long before the window is over."""
+    ledger = shop.open(TWO)
+    await reserve_all(ledger, "abcd")
+    await shop.pass_time(20)
+    ledger.sent("a")
+    await shop.pass_time(SPACING - 20)
+    assert "c" == await start_all(ledger, "cd"), "in the place of b"
+    await shop.pass_time(19)
+    assert "" == await start_all(ledger, "d")
+    await shop.pass_time(1)
+    assert "d" == await start_all(ledger, "d")
+    assert 0 == ledger.sent("nobody")
+
+
+async def test_one_that_leaves_a_window_behind_its_start_counts(shop: Shop) -> None:
+    ledger = shop.open(Allowance(1, None))
+    await reserve_all(ledger, "a")
+    await shop.pass_time(100)
+    ledger.sent("a")
+    ledger.finish("a")
+    assert [SPACING] == pytest.approx(waits(await reserve_all(ledger, "b")))
+    ledger.sent("a")
+    assert SPACING == pytest.approx((await ledger.reserve("c", 0)).wait - SPACING), "it is over"
 
 
 async def test_who_asks_too_early_is_told_when_to_ask_again(shop: Shop) -> None:

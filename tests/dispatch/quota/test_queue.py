@@ -102,6 +102,15 @@ async def test_a_free_quota_lets_through_at_once() -> None:
         assert here.queue._server is None, "without waiters there is no task"
 
 
+async def test_what_leaves_behind_its_turn_counts_from_then() -> None:
+    async with place(Allowance(1, None, 0.2), timeout=1) as here:
+        admission = here.queue.admit("a")
+        async with admission:
+            await asyncio.sleep(0.1)
+            admission.sent()
+            assert 0.2 < await here.queue.wait()
+
+
 async def test_in_the_order_in_which_they_came() -> None:
     async with place(ONE_AT_ONCE) as here:
         await here.come("a1", "a2", "a3", "a4")
