@@ -3,6 +3,7 @@
 ProxyError
 ├── CallerError                 the caller asked for something wrong
 │   ├── InvalidRequest          400, ``param`` names the field
+│   │   └── BodyUnreadable      400
 │   ├── CorrelationMissing      400
 │   ├── CorrelationInvalid      400
 │   ├── InvalidKey              401
@@ -87,6 +88,10 @@ class CallerError(ProxyError):
 
 class InvalidRequest(CallerError):
     pass
+
+
+class BodyUnreadable(InvalidRequest):
+    """The body is not what its headers say, so nobody knows where the next request begins."""
 
 
 class CorrelationMissing(CallerError):

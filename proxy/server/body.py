@@ -5,12 +5,12 @@ import asyncio
 import aiohttp
 from aiohttp import http_exceptions, web
 
-from proxy.errors import BodyTooLarge, BodyTooSlow, InvalidRequest
+from proxy.errors import BodyTooLarge, BodyTooSlow, BodyUnreadable
 
 
 async def read_body(request: web.Request, timeout: float) -> bytes:
     """The whole body. Raises ``BodyTooLarge`` beyond the application's limit, ``BodyTooSlow`` after ``timeout``
-    seconds."""
+    seconds, ``BodyUnreadable`` for one that is not what its headers say."""
     if request.content_length is not None and request.content_length > request.client_max_size:
         raise _too_large(request)
     try:
@@ -19,7 +19,7 @@ async def read_body(request: web.Request, timeout: float) -> bytes:
     except web.HTTPRequestEntityTooLarge:
         raise _too_large(request) from None
     except (web.RequestPayloadError, aiohttp.ClientPayloadError, http_exceptions.HttpProcessingError):
-        raise InvalidRequest("the body does not hold what its headers say") from None
+        raise BodyUnreadable("the body does not hold what its headers say") from None
     except TimeoutError:
         raise BodyTooSlow(f"the body did not arrive within {timeout:g} s") from None
 

@@ -14,6 +14,8 @@ from proxy.core.callers.chat import Chat
 from proxy.core.dialect import Caller
 from proxy.errors import (
     BodyTooLarge,
+    BodyTooSlow,
+    BodyUnreadable,
     CorrelationInvalid,
     CorrelationMissing,
     Draining,
@@ -94,8 +96,8 @@ def refuse(inference: Mapping[str, Caller]) -> Middleware:
         if isinstance(error, WrongMethod):
             headers["allow"] = ", ".join(error.allowed)
         response = web.Response(status=refusal.status, headers=headers, body=refusal.body)
-        if isinstance(error, Draining | BodyTooLarge):
-            response.force_close()
+        if isinstance(error, Draining | BodyTooLarge | BodyTooSlow | BodyUnreadable):
+            response.force_close()  # the last three leave a body behind that nobody reads
         return response
 
     return middleware
