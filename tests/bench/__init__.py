@@ -1,5 +1,6 @@
-"""The benchmark: what a streamed token costs, and what the proxy adds to the first one. ``python -m tests.bench``.
+"""The benchmark: what a streamed token costs, and everything else of the table in the README. ``python -m tests.bench``.
 
-Five processes: an upstream that speaks StackSpot's wire format, a plain pass-through in front of it as the baseline,
-the proxy under test, the load, and this one, which starts them, pins them to cores and reports.
+Processes of its own: an upstream that speaks StackSpot's wire format and OpenAI's, the contestants in front of it (the
+proxy under test, a plain pass-through, and what peers are installed), the load, and this one, which starts them, pins
+them to cores and reports. ``plan.py`` says how much is done, ``measures/`` what, ``contestants/`` with whom.
 """

@@ -16,6 +16,11 @@ OK = b"HTTP/1.1 200 "
 _ids = count(1)
 
 
+def next_id() -> str:
+    """A correlation id that was not used before."""
+    return f"bench-{next(_ids)}"
+
+
 class Answer(msgspec.Struct):
     """One stream, ended. ``first_token`` in seconds since the request; ``problem`` is empty for a whole answer."""
 
@@ -25,12 +30,15 @@ class Answer(msgspec.Struct):
 
 
 class Tally:
-    """What all connections of a run have seen so far; ``gaps`` are the seconds between reads with tokens."""
+    """What all connections of a run have seen so far: ``gaps`` are the seconds between reads of one stream with tokens
+    in them, ``silence`` the longest time without one on any stream, ``heard`` the time of the last."""
 
     def __init__(self) -> None:
         self.tokens = 0
         self.frames = 0
         self.gaps = array("d")
+        self.silence = 0.0
+        self.heard = 0.0
         self.answers: list[Answer] = []
 
 
@@ -53,7 +61,7 @@ class Connection(asyncio.Protocol):
 
     def ask(self) -> asyncio.Future[Answer]:
         """Sends a request; the future is done when its answer has ended, one way or another."""
-        request = self._target.request(f"bench-{next(_ids)}")
+        request = self._target.request(next_id())
         self.speaking.clear()
         self.tokens = 0
         self._tail = b""
@@ -85,6 +93,9 @@ class Connection(asyncio.Protocol):
                 self._first = now - self._asked
                 self.speaking.set()
             self._last = now
+            if (silence := now - tally.heard) > tally.silence:
+                tally.silence = silence
+            tally.heard = now
             self.tokens += tokens
             tally.tokens += tokens
         seen, frame = self._tail + data, self._dialect.frame
@@ -95,6 +106,18 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end(f"the connection was lost: {exc or 'closed by the server'}")
+
+    @property
+    def silent_s(self) -> float:
+        """How long it has waited for the next token of an answer that has not ended."""
+        waiting = self._answer is not None and not self._answer.done() and self.tokens
+        return time.monotonic() - self._last if waiting else 0.0
+
+    def abort(self) -> None:
+        """Ends what is under way, without an account of it."""
+        if self._answer is not None:
+            self._answer.cancel()
+        self._transport.abort()
 
     def _end(self, problem: str) -> None:
         if self._answer is None or self._answer.done():

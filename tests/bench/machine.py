@@ -1,6 +1,7 @@
 """The machine: which core each process runs on, and whether this is a time to measure anything."""
 
 import os
+from functools import cache
 from typing import NamedTuple
 
 import psutil
@@ -17,7 +18,9 @@ class Cores(NamedTuple):
     upstream: int | None
 
     @classmethod
+    @cache
     def available(cls) -> "Cores":
+        """As it was when first asked: the bench pins itself, too."""
         cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
         return cls(cores[0], cores[1], cores[-1]) if len(cores) > 1 else cls(None, None, None)
 

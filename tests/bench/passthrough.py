@@ -8,7 +8,7 @@ import uvloop
 from aiohttp import web
 
 
-async def main(upstream: str) -> None:
+async def main(upstream: str, port: int) -> None:
     async def pass_on(request: web.Request) -> web.StreamResponse:
         body = await request.read()
         headers = {"content-type": request.content_type}
@@ -20,16 +20,19 @@ async def main(upstream: str) -> None:
         await out.write_eof()
         return out
 
-    app = web.Application()
+    async def health(_: web.Request) -> web.StreamResponse:
+        return web.Response()
+
+    app = web.Application(client_max_size=2**24)
+    app.router.add_get("/health", health)
     app.router.add_post("/{path:.*}", pass_on)
     runner = web.AppRunner(app, handler_cancellation=True, access_log=None)
     connector, timeout = aiohttp.TCPConnector(limit=0), aiohttp.ClientTimeout(total=None)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0, backlog=1024).start()
-        print(f"listening on http://127.0.0.1:{runner.addresses[0][1]}", flush=True)
+        await web.TCPSite(runner, "127.0.0.1", port, backlog=1024).start()
         await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
-    uvloop.run(main(sys.argv[1]))
+    uvloop.run(main(sys.argv[1], int(sys.argv[2])))

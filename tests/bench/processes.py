@@ -3,8 +3,8 @@
 import contextlib
 import ctypes
 import os
-import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,8 +18,10 @@ import msgspec
 from tests.bench.jobs import GRACE_S, Job, Run
 
 ROOT = Path(__file__).parents[2]
-START_S = 20
+START_S = 90  # LiteLLM takes its time on a busy machine
 STOP_S = 5
+KNOCK_EVERY_S = 0.002
+LOG = "server.log"
 LAST_WORDS = 2000  # characters of a log that are shown
 
 _END_WITH_PARENT = 1  # PR_SET_PDEATHSIG
@@ -32,32 +34,44 @@ class BenchError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server that listens on the loopback interface."""
+    """A server that listens on the loopback interface. ``started_s`` is what it took from its process's start to
+    its first 200."""
 
     pid: int
     port: int
+    started_s: float
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 @contextlib.contextmanager
 def serving(
-    arguments: Sequence[str],
+    name: str,
+    command: Sequence[str],
+    port: int,
     *,
     core: int | None,
     folder: Path,
     env: Mapping[str, str] | None = None,
-    ready: str = r"listening on http://127\.0\.0\.1:(\d+)",
+    health: str = "/health",
 ) -> Iterator[Server]:
-    """Runs a module as a server while the context lasts. Its output goes to a file in ``folder``, where it also
-    works; ``ready`` is what it writes once it listens, with the port in a group."""
+    """Runs a command as a server on ``port`` while the context lasts. Its output goes to a file in ``folder``, where
+    it also works; it has started when ``health`` is answered with 200."""
     passed_on = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
-    log = folder / f"{arguments[0]}.log"
+    log = folder / LOG
     with log.open("wb") as output:
+        began = time.monotonic()
         process = subprocess.Popen(
-            [sys.executable, "-m", *arguments],
+            command,
             cwd=folder,
             env={**passed_on, "PYTHONPATH": str(ROOT), **(env or {})},
             stdin=subprocess.DEVNULL,
@@ -67,7 +81,11 @@ def serving(
             preexec_fn=partial(_in_child, core),
         )
     try:
-        yield Server(process.pid, _port(process, log, ready))
+        while not _healthy(port, health):
+            if process.poll() is not None or time.monotonic() - began > START_S:
+                raise BenchError(f"{name} did not start:\n{last_words(log)}")
+            time.sleep(KNOCK_EVERY_S)
+        yield Server(process.pid, port, time.monotonic() - began)
     finally:
         _stop(process)
 
@@ -80,7 +98,7 @@ def load(job: Job, core: int | None) -> Run:
             input=msgspec.json.encode(job),
             capture_output=True,
             cwd=ROOT,
-            timeout=job.seconds + 2 * GRACE_S,
+            timeout=job.seconds + 3 * GRACE_S,
             start_new_session=True,
             preexec_fn=partial(_in_child, core),
             check=True,
@@ -103,14 +121,13 @@ def _in_child(core: int | None) -> None:
         _libc.prctl(_END_WITH_PARENT, signal.SIGKILL)
 
 
-def _port(process: "subprocess.Popen[bytes]", log: Path, ready: str) -> int:
-    """The port, once the server has told it."""
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline and process.poll() is None:
-        if found := re.search(ready, log.read_text(errors="replace")):
-            return int(found[1])
-        time.sleep(0.02)
-    raise BenchError(f"{log.stem} did not start:\n{last_words(log)}")
+def _healthy(port: int, path: str) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as knock:
+            knock.sendall(f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n".encode())
+            return knock.recv(64).split(b" ")[1:2] == [b"200"]
+    except OSError:
+        return False
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:

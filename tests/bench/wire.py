@@ -7,13 +7,19 @@ byte, however it travelled.
 from itertools import cycle, islice
 
 import msgspec
-import orjson
+
+from tests.bench.bodies import openai_body, stackspot_body
 
 MARK = b"~"
 WORDS = ("~ The", "~ proxy", "~ passes", "~ on", "~ what", "~ não", "~ it", "~ is", "~ told", "~,", "~ token", "~.\n")
 TOKEN_EVERY_S = 0.02
+SLOW_TOKEN_EVERY_S = 0.5
 MESSAGE_ID = "01JZ4M7Q2X9WB3TKD5R8VHNC6E"
 LAST_CHUNK = b"\r\n0\r\n\r\n"
+
+# How an agent answers, by the first part of its id; the second is how many tokens.
+PACED, SLOW, BURST, STAMP = "paced", "slow", "burst", "stamp"
+"""A token every 20 ms; one every half a second; all at once; all at once, and the first tells when the request came."""
 
 
 def words(tokens: int) -> str:
@@ -21,36 +27,31 @@ def words(tokens: int) -> str:
     return "".join(islice(cycle(WORDS), tokens))
 
 
-def paced(tokens: int) -> str:
-    """The id of an agent that sends a token every 20 ms."""
-    return f"paced-{tokens}"
-
-
-def burst(tokens: int) -> str:
-    """The id of an agent that sends as fast as it can."""
-    return f"burst-{tokens}"
-
-
 class Dialect(msgspec.Struct, frozen=True):
-    """How a server's frames look: how one with a token begins, how a whole answer ends, where the text is."""
+    """How a server's frames look: what one with text has in it, how a whole answer ends, where the text is."""
 
     frame: bytes
     ending: bytes
-    pointer: tuple[str | int, ...]
+    pointer: tuple[str, ...]
 
 
-STACKSPOT = Dialect(b'"message":"~', MESSAGE_ID.encode() + b'"}\n\n' + LAST_CHUNK, ("message",))
-OPENAI = Dialect(b'"content":"~', b"data: [DONE]\n\n" + LAST_CHUNK, ("choices", 0, "delta", "content"))
+STACKSPOT = Dialect(b'"message":"', MESSAGE_ID.encode() + b'"}\n\n' + LAST_CHUNK, ("message",))
+OPENAI = Dialect(b'"delta":{"content":"', b"data: [DONE]\n\n" + LAST_CHUNK, ("choices", "delta", "content"))
 
 
 class Target(msgspec.Struct, frozen=True):
-    """A server and one agent behind it. ``pid`` is the process whose CPU counts; ``openai`` names its dialect."""
+    """A server and one agent behind it. ``pid`` is the process whose CPU counts, with its children; ``openai`` names
+    its dialect, in which the agent's name is told behind ``prefix``; ``headers`` are lines that its requests need,
+    ``kilobytes`` is the size of their conversation."""
 
     name: str
     pid: int
     port: int
     agent: str
     openai: bool = False
+    prefix: str = ""
+    headers: str = ""
+    kilobytes: int = 0
 
     @property
     def dialect(self) -> Dialect:
@@ -63,14 +64,12 @@ class Target(msgspec.Struct, frozen=True):
     def request(self, correlation_id: str) -> bytes:
         """A request for one streamed answer, as it goes over the socket."""
         if self.openai:
-            path = "/v1/chat/completions"
-            message = {"role": "user", "content": "Tell me what the proxy does."}
-            body = orjson.dumps({"model": self.agent, "stream": True, "messages": [message]})
+            path, body = "/v1/chat/completions", openai_body(self.prefix + self.agent, self.kilobytes)
         else:
-            path = f"/v1/agent/{self.agent}/chat"
-            body = orjson.dumps({"streaming": True, "user_prompt": "Tell me what the proxy does."})
+            path, body = f"/v1/agent/{self.agent}/chat", stackspot_body(self.kilobytes)
         head = (
             f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1:{self.port}\r\ncontent-type: application/json\r\n"
-            f"accept: text/event-stream\r\ncorrelation-id: {correlation_id}\r\ncontent-length: {len(body)}\r\n\r\n"
+            f"accept: text/event-stream\r\n{self.headers}correlation-id: {correlation_id}\r\n"
+            f"content-length: {len(body)}\r\n\r\n"
         )
         return head.encode() + body

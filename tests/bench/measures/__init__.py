@@ -1,0 +1,1 @@
+"""What is measured, each in a file of its own: a function of the bench that gives an ``Outcome``."""
