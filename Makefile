@@ -24,7 +24,7 @@ run: $(VENV)/.run
 	@LOG_FORMAT=$${LOG_FORMAT:-console} $(BIN)/python -m proxy serve --demo
 
 test: $(VENV)/.dev $(CLIENT_NAMES:%=$(CLIENTS)/%/.done) $(NODE_CLIENTS)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
