@@ -43,10 +43,13 @@ A class says what kind of failure it is (status, codes, whether another try coul
 what happened, in words meant for the caller. Nothing here knows a wire format.
 """
 
+import re
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 Source = Literal["caller", "proxy", "upstream"]
+
+_QUOTED = re.compile(r"'.*'|\".*\"", re.DOTALL)
 
 
 class ProxyError(Exception):
@@ -87,7 +90,11 @@ class CallerError(ProxyError):
 
 
 class InvalidRequest(CallerError):
-    pass
+    """The message may quote what the caller sent; the reason does not."""
+
+    def __init__(self, message: str, *, param: str | None = None) -> None:
+        super().__init__(message, param=param)
+        self.reason = _QUOTED.sub("***", message)
 
 
 class BodyUnreadable(InvalidRequest):

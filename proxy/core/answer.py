@@ -73,8 +73,9 @@ class Verbatim(Answer, Protocol):
 class Rendering(Answer, Protocol):
     """An answer at its last stop: it turns what it is told into the caller's wire format."""
 
-    chunks: int
-    """Messages made for the caller so far."""
+    @property
+    def chunks(self) -> int:
+        """Messages made for the caller so far."""
 
     def take(self) -> bytes:
         """What goes to the caller now; empties what is kept. Asked once for each read of the upstream."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from proxy.core.call import AssistantText, Entry, SystemText, ToolResult, UserText
+from proxy.core.call import AssistantText, Entry, ToolResult
 
 CUT_LENGTHS = tuple(2**power for power in range(18, 10, -1))
 """A result is cut to one of these lengths: in large steps, so that it stays the same for several turns."""
@@ -23,14 +23,27 @@ class Trimmed:
 def trim(history: tuple[Entry, ...], room: int) -> Trimmed:
     """``history`` made to fit ``room`` characters, as far as that can be without touching what people wrote: the
     last turn stays whole whatever its size. A call is never left without its result or the other way round."""
-    if size(history) <= room:
+    sizes = [_size(entry) for entry in history]
+    total = sum(sizes)
+    if total <= room:
         return Trimmed(history)
-    for length in CUT_LENGTHS:
-        cut = tuple(_cut(entry, length) for entry in history)
-        if size(cut) <= room:
-            return Trimmed(cut)
-    first = _first_kept(cut, room)
-    return Trimmed(cut[first:], dropped=first)
+    results = [
+        (at, len(entry.text))
+        for at, entry in enumerate(history)
+        if isinstance(entry, ToolResult) and len(entry.text) > CUT_LENGTHS[-1]
+    ]
+    for length in CUT_LENGTHS:  # reckoned first, cut once
+        shorter = {at: _left(size, length) - size for at, size in results if size > length}
+        if total + sum(shorter.values()) <= room:
+            break
+    if shorter:
+        history = tuple(_cut(entry, length) if at in shorter else entry for at, entry in enumerate(history))
+    for at, change in shorter.items():
+        sizes[at] += change
+    if sum(sizes) <= room:
+        return Trimmed(history)
+    first = _first_kept(history, sizes, room)
+    return Trimmed(history[first:], dropped=first)
 
 
 def size(history: Sequence[Entry]) -> int:
@@ -39,36 +52,37 @@ def size(history: Sequence[Entry]) -> int:
 
 
 def _size(entry: Entry) -> int:
-    match entry:
-        case AssistantText(text, calls):
-            return (
-                len(text)
-                + sum(len(call.name) + len(call.arguments) + ENTRY_OVERHEAD for call in calls)
-                + ENTRY_OVERHEAD
-            )
-        case UserText(text) | SystemText(text) | ToolResult(text=text):
-            return len(text) + ENTRY_OVERHEAD
+    if isinstance(entry, AssistantText) and entry.calls:
+        calls = sum(len(call.name) + len(call.arguments) + ENTRY_OVERHEAD for call in entry.calls)
+        return len(entry.text) + calls + ENTRY_OVERHEAD
+    return len(entry.text) + ENTRY_OVERHEAD
 
 
 def _cut(entry: Entry, length: int) -> Entry:
-    if not isinstance(entry, ToolResult) or len(entry.text) <= length:
-        return entry
     half = length // 2
-    left_out = len(entry.text) - 2 * half
-    return replace(entry, text=f"{entry.text[:half]}\n[... {left_out} characters left out ...]\n{entry.text[-half:]}")
+    return replace(entry, text=f"{entry.text[:half]}{_note(len(entry.text) - 2 * half)}{entry.text[-half:]}")
 
 
-def _first_kept(history: Sequence[Entry], room: int) -> int:
+def _left(size: int, length: int) -> int:
+    """How long a text of ``size`` is when it was cut to ``length``."""
+    kept = 2 * (length // 2)
+    return kept + len(_note(size - kept))
+
+
+def _note(left_out: int) -> str:
+    return f"\n[... {left_out} characters left out ...]\n"
+
+
+def _first_kept(history: Sequence[Entry], sizes: Sequence[int], room: int) -> int:
     """The first entry of the shortest drop, in whole steps, behind which the rest fits."""
     step = max(room // DROP_STEPS, 1)
-    starts = [at for at, entry in enumerate(history) if at and not isinstance(entry, ToolResult)]
-    left, gone, at = size(history), 0, 0
-    target = step
-    for start in starts:
-        gone += size(history[at:start])
-        at = start
-        if gone >= target:
-            target = (gone // step + 1) * step
-            if left - gone <= room:
-                return start
-    return at
+    left, gone, kept, target = sum(sizes), 0, 0, step
+    for at, (entry, size_) in enumerate(zip(history, sizes, strict=True)):
+        if at and not isinstance(entry, ToolResult):
+            kept = at
+            if gone >= target:
+                target = (gone // step + 1) * step
+                if left - gone <= room:
+                    return at
+        gone += size_
+    return kept

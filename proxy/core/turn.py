@@ -7,9 +7,12 @@ from typing import cast
 from proxy.core.answer import Finish, Rendering, Usage, Verbatim
 from proxy.core.call import Call
 from proxy.core.dialect import Exchange, Outgoing, Reader, Round, Upstream
-from proxy.errors import ContextTooLong, InvalidAnswer, ProxyError, ToolCallUnreadable
+from proxy.errors import ContextTooLong, InvalidAnswer, ProxyError, ToolCallUnreadable, UpstreamBroken
 
 MAX_ROUNDS = 4
+COLLECTED = 16 * 1024 * 1024
+"""Characters of an answer that is not streamed, at most: all of it is held."""
+MAX_CALLS = 1000
 SMALLER = 0.7  # the part of a prompt that is tried when the upstream does not say what would have fitted
 
 
@@ -25,11 +28,12 @@ class DetectedCall:
 @dataclass(frozen=True, slots=True)
 class RoundEnd:
     """What follows a round: ``out`` goes to the caller first; then ``again`` is sent upstream, or ``error``
-    ends the answer, or with neither it is complete."""
+    ends the answer, or with neither it is complete. ``mends`` is what was wrong when there is another round."""
 
     out: bytes
     again: Outgoing | None = None
     error: ProxyError | None = None
+    mends: ProxyError | None = None
 
 
 class Turn:
@@ -174,7 +178,7 @@ class Turn:
             return RoundEnd(out)
         again = self._again(error)
         if again is not None:
-            return RoundEnd(out, again=again)
+            return RoundEnd(out, again=again, mends=error)
         if isinstance(error, ToolCallUnreadable):
             self.invalid_calls += 1
         return RoundEnd(out, error=error)
@@ -209,21 +213,30 @@ class _Round:
         self._rendering = rendering
         self._repair = correction if isinstance(correction, ToolCallUnreadable) else None
         self._calls = 0
+        self._room = None if turn.call.stream else COLLECTED
 
     def text(self, piece: str) -> None:
-        if self._repair is None:  # a repair is asked for its call, not for what is said round it
+        if self._repair is None and not self.over:  # a repair is asked for its call, not for what is said round it
             self._turn.rendered = True
             self._rendering.text(piece)
+            self._take_room(piece)
 
     def call(self, id: str, name: str) -> None:
+        if self.over:
+            return
+        if len(self._turn.calls) == MAX_CALLS:
+            self.fail(UpstreamBroken(f"the answer has more than {MAX_CALLS} calls"))
+            return
         self._calls += 1
         self._turn.rendered = True
         self._turn.calls.append(DetectedCall(name, repaired=self._repair is not None))
         self._rendering.call(id, name)
 
     def arguments(self, piece: str) -> None:
-        self._turn.calls[-1].size += len(piece)
-        self._rendering.arguments(piece)
+        if not self.over:
+            self._turn.calls[-1].size += len(piece)
+            self._rendering.arguments(piece)
+            self._take_room(piece)
 
     def frames(self, data: bytes, count: int) -> None:
         self._turn.rendered = True
@@ -233,6 +246,8 @@ class _Round:
         cast(Verbatim, self._rendering).body(data)
 
     def finish(self, end: Finish) -> None:
+        if self.over:
+            return
         if self._repair is not None and not self._calls:
             self.fail(ToolCallUnreadable(self._repair.reason, fault=self._repair.fault))
             return
@@ -241,5 +256,12 @@ class _Round:
         self._rendering.finish(self._turn.finish)
 
     def fail(self, error: ProxyError) -> None:
-        self.over = True
-        self.error = error
+        if not self.over:
+            self.over = True
+            self.error = error
+
+    def _take_room(self, piece: str) -> None:
+        if self._room is not None:
+            self._room -= len(piece)
+            if self._room < 0:
+                self.fail(UpstreamBroken("the answer is too large"))

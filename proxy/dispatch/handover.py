@@ -48,11 +48,14 @@ class Handover:
         content = self._content
         try:
             while not (self._over.done() or content.is_eof() or content.exception() is not None):
-                if not content._buffer:  # noqa: SLF001 - reading may itself have brought more
+                if not content._buffer:  # noqa: SLF001
                     content._waiter = self  # noqa: SLF001
                     return
                 if not self._take(content.read_nowait()):
                     break
+                if content._buffer:  # noqa: SLF001 - reading itself has brought more, and may do so without end
+                    self._loop.call_soon(self._arrived)  # others have their turn
+                    return
         except BaseException as error:  # whatever it is, the task that waits deals with it
             self._over.set_exception(error)
         else:

@@ -7,12 +7,15 @@ import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
+from typing import Protocol
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
+from aiohttp import http_exceptions
 
 from proxy import __version__
+from proxy.dispatch.connector import Connector
 from proxy.dispatch.handover import FITS, Handover
 from proxy.errors import ConnectTimeout, ProxyError, UpstreamBroken, UpstreamTLS, UpstreamTruncated, UpstreamUnreachable
 
@@ -20,6 +23,18 @@ READ_BUFFER = 64 * 1024  # bytes held for a caller that does not keep up, before
 CLOSING_S = 0.25
 """How long an upstream may take to end its response behind the answer's end, for its connection to be kept."""
 REFUSAL_LIMIT = 64 * 1024
+
+
+class Tap(Protocol):
+    """Listens in on a reply."""
+
+    def answered(self, status: int, headers: Mapping[str, str]) -> None: ...
+    def received(self, data: bytes) -> None:
+        """Whatever one read brought; empty at a clean end."""
+
+    def broke_off(self) -> None: ...
+    def closed(self, *, settled: bool) -> None:
+        """Nothing more comes; ``settled`` says that the answer was over."""
 
 
 class Reply:
@@ -33,25 +48,47 @@ class Reply:
         self.headers: Mapping[str, str] = response.headers
         self._response = response
         self._content = response.content
+        self._settled = False
+        self._tap: Tap | None = None
+        connection = response.connection
+        self._lost = connection.protocol.closed if connection is not None and connection.protocol is not None else None
+        if self._lost is not None:
+            self._lost.remove_done_callback(_retrieve)  # once for each connection, however often it is used
+            self._lost.add_done_callback(_retrieve)
+            self._lost.add_done_callback(self._break_off)
+
+    def listen(self, tap: Tap) -> None:
+        """``tap`` is told of everything; to be called before anything is read."""
+        self._tap = tap
+        tap.answered(self.status, self.headers)
 
     async def read(self) -> bytes:
         """Whatever has arrived, at least one byte; empty at a clean end. Raises ``UpstreamTruncated`` when the
-        connection breaks, after everything that came before has been handed over."""
+        connection breaks, after everything that came before has been handed over; ``UpstreamBroken`` for what cannot
+        be uncompressed."""
         try:
-            return await self._content.readany()
-        except (aiohttp.ClientError, OSError):
+            data = await self._content.readany()
+        except (aiohttp.ClientError, OSError) as error:
             held = self._content._buffer  # noqa: SLF001 - aiohttp raises before it gives out what it still holds
-            if held:
-                rest = b"".join(held)
-                held.clear()
-                return rest
-            raise UpstreamTruncated("the connection to the upstream broke off in the middle of its answer") from None
+            data = b"".join(held)
+            held.clear()
+            if not data:
+                if self._tap is not None:
+                    self._tap.broke_off()
+                if isinstance(error.__cause__, http_exceptions.ContentEncodingError):
+                    raise UpstreamBroken("the upstream's answer is not compressed as it says") from None
+                raise UpstreamTruncated(
+                    "the connection to the upstream broke off in the middle of its answer"
+                ) from None
+        if self._tap is not None:
+            self._tap.received(data)
+        return data
 
     async def hand_on(self, take: Callable[[bytes], bool]) -> None:
         """Has ``take`` called with whatever arrives, until it returns False; returns as well when only ``read``
         can tell what follows: at the end, at a break, or where this cannot be done."""
         if FITS:
-            await Handover(self._content, take).run()
+            await Handover(self._content, self._overheard(take)).run()
 
     async def read_limited(self, limit: int = REFUSAL_LIMIT) -> bytes:
         """The body up to ``limit`` bytes; what breaks off is left out."""
@@ -59,13 +96,14 @@ class Reply:
         try:
             while len(body) < limit and (piece := await self.read()):
                 body += piece
-        except UpstreamTruncated:
+        except (UpstreamTruncated, UpstreamBroken):
             pass
         return body[:limit]
 
     def settle(self) -> None:
         """The answer is over: what is left of the response, normally nothing, is read in the background, so that
         its connection can be used again. ``close`` then has nothing more to do."""
+        self._settled = True
         if not self._content.at_eof():
             self._settling = asyncio.create_task(self._read_to_end())
             self._closing.add(self._settling)
@@ -73,17 +111,48 @@ class Reply:
 
     def close(self) -> None:
         if self._settling is None:
-            self._response.release()  # closes the connection unless the response was read to its end
+            self._release()
+
+    def _overheard(self, take: Callable[[bytes], bool]) -> Callable[[bytes], bool]:
+        tap = self._tap
+        if tap is None:
+            return take
+
+        def tapped(data: bytes) -> bool:
+            tap.received(data)
+            return take(data)
+
+        return tapped
+
+    def _break_off(self, _: asyncio.Future[None]) -> None:
+        """The connection is gone. Where that is because its framing made no sense, aiohttp has closed it without a
+        word to who waits for the rest of the body."""
+        content = self._content
+        if not content.is_eof() and content.exception() is None:
+            content.set_exception(aiohttp.ClientPayloadError("broken off"))
+
+    def _release(self) -> None:
+        if self._lost is not None:
+            self._lost.remove_done_callback(self._break_off)
+        self._response.release()  # closes the connection unless the response was read to its end
+        if self._tap is not None:
+            self._tap.closed(settled=self._settled)
 
     async def _read_to_end(self) -> None:
         try:
             async with asyncio.timeout(CLOSING_S):
                 while await self.read():
                     pass
-        except (TimeoutError, UpstreamTruncated):
+        except (TimeoutError, UpstreamTruncated, UpstreamBroken):
             pass
         finally:
-            self._response.release()
+            self._release()
+
+
+def _retrieve(lost: asyncio.Future[None]) -> None:
+    """A connection that is lost while nobody uses it is nobody's failure."""
+    if not lost.cancelled():
+        lost.exception()
 
 
 class Transport:
@@ -92,7 +161,7 @@ class Transport:
     def __init__(self, connect_timeout: float) -> None:
         self._closing: set[asyncio.Task[None]] = set()
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60),
+            connector=Connector(limit=0, keepalive_timeout=60),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"user-agent": f"stackspot-proxy/{__version__}"},

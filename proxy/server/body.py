@@ -1,27 +1,56 @@
 """Reading a request's body within its limits."""
 
 import asyncio
+import zlib
 
 import aiohttp
 from aiohttp import http_exceptions, web
 
-from proxy.errors import BodyTooLarge, BodyTooSlow, BodyUnreadable
+from proxy.errors import BodyTooLarge, BodyTooSlow, BodyUnreadable, InvalidRequest
+
+_ZLIB, _RAW, _GZIP = zlib.MAX_WBITS, -zlib.MAX_WBITS, zlib.MAX_WBITS + 16
+_NOT_AS_SAID = "the body does not hold what its headers say"
+_WINDOWS = {"gzip": _GZIP, "x-gzip": _GZIP, "deflate": _ZLIB}
 
 
 async def read_body(request: web.Request, timeout: float) -> bytes:
-    """The whole body. Raises ``BodyTooLarge`` beyond the application's limit, ``BodyTooSlow`` after ``timeout``
-    seconds, ``BodyUnreadable`` for one that is not what its headers say."""
+    """The whole body, unpacked. Raises ``BodyTooLarge`` beyond the application's limit, packed or not, and
+    ``BodyTooSlow`` after ``timeout`` seconds."""
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("", "identity", *_WINDOWS):
+        raise InvalidRequest(f"content-encoding: only {', '.join(_WINDOWS)} are known here", param="content-encoding")
     if request.content_length is not None and request.content_length > request.client_max_size:
         raise _too_large(request)
     try:
         async with asyncio.timeout(timeout):
-            return await request.read()
+            body = await request.read()
     except web.HTTPRequestEntityTooLarge:
         raise _too_large(request) from None
     except (web.RequestPayloadError, aiohttp.ClientPayloadError, http_exceptions.HttpProcessingError):
-        raise BodyUnreadable("the body does not hold what its headers say") from None
+        raise BodyUnreadable(_NOT_AS_SAID) from None
     except TimeoutError:
         raise BodyTooSlow(f"the body did not arrive within {timeout:g} s") from None
+    return _unpacked(request, body, _WINDOWS[encoding]) if encoding in _WINDOWS else body
+
+
+def _unpacked(request: web.Request, body: bytes, window: int) -> bytes:
+    """Never more than one byte beyond the limit is made of it."""
+    if window == _ZLIB and body[:1] and body[0] & 15 != zlib.DEFLATED:  # what some call deflate lacks its wrapping
+        window = _RAW
+    inflater = zlib.decompressobj(window)
+    try:
+        unpacked = inflater.decompress(body, request.client_max_size + 1)
+    except zlib.error:
+        raise _not_as_said() from None
+    if len(unpacked) > request.client_max_size:
+        raise _too_large(request)
+    if not inflater.eof or inflater.unused_data:
+        raise _not_as_said()
+    return unpacked
+
+
+def _not_as_said() -> InvalidRequest:
+    return InvalidRequest(_NOT_AS_SAID)
 
 
 def _too_large(request: web.Request) -> BodyTooLarge:

@@ -31,6 +31,7 @@ from proxy.server.keys import HOLDER, KeyRing
 from proxy.server.state import RECORD, State
 from proxy.telemetry import events
 from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.observers import Observers
 from proxy.telemetry.record import Record
 
 log = structlog.get_logger()
@@ -39,7 +40,7 @@ OPEN_ROUTES = frozenset({"/health", "/healthz", "/health/liveliness", "/ready", 
 CALLER_LEFT = 499
 
 
-def account(inference: Mapping[str, Caller], config: Config, metrics: Metrics) -> Middleware:
+def account(inference: Mapping[str, Caller], config: Config, metrics: Metrics, observers: Observers) -> Middleware:
     """Outermost: keeps a ``Record``, and turns it into one log line and the metrics at the end."""
     header = config.correlation.header
 
@@ -53,6 +54,9 @@ def account(inference: Mapping[str, Caller], config: Config, metrics: Metrics) -
         if correlation.VALID.fullmatch(sent := request.headers.get(header, "")):
             record.correlation_id = sent
             structlog.contextvars.bind_contextvars(correlation_id=sent)
+        asks = request.path in inference and request.method == "POST"
+        if asks:
+            observers.began(record, request.headers)
         status = CALLER_LEFT
         try:
             response = await handler(request)
@@ -67,6 +71,10 @@ def account(inference: Mapping[str, Caller], config: Config, metrics: Metrics) -
                 events.request_ended(record, status, metrics)
             elif record.error is not None:
                 events.failed(record, record.error, metrics)
+            if asks:
+                observers.ended(record, status)
+            if record.error is not None:
+                record.error.__traceback__ = None  # its frames hold it: a circle that only the collector opens
 
     return middleware
 
@@ -106,9 +114,9 @@ def refuse(inference: Mapping[str, Caller]) -> Middleware:
 def _of_aiohttp(request: web.Request, problem: web.HTTPException) -> ProxyError:
     if isinstance(problem, web.HTTPMethodNotAllowed):
         allowed = sorted(problem.allowed_methods)
-        return WrongMethod(f"{request.path} takes {', '.join(allowed)}, not {request.method}", allowed)
+        return WrongMethod(f"{request.path[:200]!r} takes {', '.join(allowed)}, not {request.method}", allowed)
     if problem.status == 404:
-        return UnknownRoute(f"there is no {request.method} {request.path} here")
+        return UnknownRoute(f"there is no {request.method} {request.path[:200]!r} here")
     return InvalidRequest(problem.text or problem.reason)
 
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
 
 from proxy.telemetry.record import Record
@@ -42,6 +42,8 @@ class Outlet:
 
     async def open(self) -> AbstractStreamWriter:
         if self._writer is None:
+            if self._request.version < HttpVersion11 and not isinstance(self.response, web.Response):
+                self.response.force_close()  # the end of the connection is the only end that such a caller can see
             self._writer = await self.response.prepare(self._request)
             assert self._writer is not None, "a response is prepared for one request"
             self._chunked = self.response.headers.get("transfer-encoding") == "chunked"

@@ -9,11 +9,13 @@ import structlog
 from aiohttp import web
 
 from proxy.errors import Draining
-from proxy.server.app import STATE, WATCHDOG
+from proxy.server.app import STATE, TIMEOUTS, WATCHDOG
+from proxy.server.connection import Connection, serve_with
 from proxy.server.watchdog import Watchdog
 
 log = structlog.get_logger()
 
+BACKLOG = 1024
 LOOK_EVERY_S = 0.1
 LAST_WORDS_S = 2.0  # for the error events of answers that the drain cut off
 
@@ -24,15 +26,21 @@ async def listening(app: web.Application, host: str, port: int) -> AsyncIterator
     runner = web.AppRunner(
         app,
         handler_cancellation=True,  # or an upstream goes on generating for a caller that has gone
-        access_log=None,  # one line a request is written by the middleware
         shutdown_timeout=LAST_WORDS_S,
     )
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, port)
-        await site.start()
-        bound = runner.addresses[0][1]
-        yield f"http://{f'[{host}]' if ':' in host else host}:{bound}"
+        server, timeouts = runner.server, app[TIMEOUTS]
+        assert server is not None, "it was set up"
+        serve_with(server, timeouts)
+        listener = await asyncio.get_running_loop().create_server(
+            lambda: Connection(server, timeouts.request_body), host, port, backlog=BACKLOG
+        )
+        try:
+            bound = listener.sockets[0].getsockname()[1]
+            yield f"http://{f'[{host}]' if ':' in host else host}:{bound}"
+        finally:
+            listener.close()
     finally:
         await runner.cleanup()
 

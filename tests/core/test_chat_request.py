@@ -145,7 +145,7 @@ def test_parameters_that_text_upstreams_cannot_honour_are_listed() -> None:
     [
         ({"metadata": {"session_id": "s"}, "user": "u"}, "s"),
         ({"session_id": "s", "user": "u"}, "s"),
-        ({"user": "u"}, "u"),
+        ({"user": "u"}, None),
         ({}, None),
         ({"metadata": {"session_id": 7}}, None),
     ],

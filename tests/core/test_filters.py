@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from proxy.core.answer import Answer, Finish, FinishReason
 from proxy.core.call import JsonFormat
-from proxy.core.filters.json_answer import JsonAnswer, check_schema
+from proxy.core.filters.json_answer import JsonAnswer
+from proxy.core.filters.json_schema import check_schema
 from proxy.core.filters.length import Length
 from proxy.core.filters.required import RequiredCall
 from proxy.core.filters.stop import Stop

@@ -11,7 +11,7 @@ from proxy.core.answer import Finish
 from proxy.core.call import Tool
 from proxy.core.filters.block import MarkerPair
 from proxy.core.filters.holdback import LEAD_LIMIT
-from proxy.core.filters.markers import Markers, ToolPolicy
+from proxy.core.filters.markers import PLATFORM_ARGUMENTS, Markers, ToolPolicy
 from tests.support.answers import Notes, Told
 
 S, E = "FUNCTION_CALL_START", "FUNCTION_CALL_END"
@@ -22,7 +22,8 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=8,
 )
-ARGUMENTS = st.dictionaries(st.text(max_size=8), JSON, max_size=4)
+KEY = st.text(max_size=8).filter(lambda key: key not in PLATFORM_ARGUMENTS)  # hypothesis tries what the code names
+ARGUMENTS = st.dictionaries(KEY, JSON, max_size=4)
 
 
 def plain(name: str, text: str) -> str:

@@ -33,6 +33,7 @@ def chunk(delta: Any = None, reason: str | None = None, **more: Any) -> bytes:
 
 
 ROLE, OLA, STOP = chunk({"role": "assistant"}), chunk({"content": "Olá"}), chunk({}, "stop")
+BLANK = chunk({"content": "", "refusal": None})
 USAGE = chunk(usage={"prompt_tokens": 4, "completion_tokens": 2, "total_tokens": 6})
 DONE = b"data: [DONE]\n\n"
 
@@ -64,8 +65,10 @@ STREAMS: dict[str, tuple[bytes, bytes, str | None]] = {
     "no [DONE]": (ROLE + OLA + STOP, ROLE + OLA + STOP + DONE, None),
     "no finish": (ROLE + OLA, ROLE + OLA, "upstream_truncated"),
     "a [DONE] without a finish": (ROLE + OLA + DONE, ROLE + OLA, "upstream_truncated"),
-    "half a frame": (ROLE + OLA[:-9], ROLE, "upstream_truncated"),
-    "half a frame behind the finish": (ROLE + STOP + DONE[:-3], ROLE + STOP, "upstream_truncated"),
+    "half a frame": (ROLE + OLA + OLA[:-9], ROLE + OLA, "upstream_truncated"),
+    "half a frame behind the finish": (ROLE + OLA + STOP + DONE[:-3], ROLE + OLA + STOP, "upstream_truncated"),
+    "a break before anything was said": (b": hi\n\n" + ROLE + BLANK, b"", "upstream_truncated"),
+    "an error before anything was said": (ROLE + b'data: {"error": "x"}\n\n', b"", "upstream_stream_error"),
     "an error": (ROLE + OLA + b'data: {"error": {"message": "overloaded"}}\n\n', ROLE + OLA, "upstream_stream_error"),
     "nothing": (b"", b"", "upstream_truncated"),
 }
@@ -89,8 +92,23 @@ def test_usage_that_was_asked_for_stays() -> None:
 
 def test_a_frame_is_never_cut() -> None:
     turn, _ = turn_for()
-    assert b"" == turn.receive_data(ROLE[:-1])
-    assert ROLE == turn.receive_data(ROLE[-1:])
+    assert b"" == turn.receive_data(OLA[:-1])
+    assert OLA == turn.receive_data(OLA[-1:])
+
+
+def test_frames_that_say_nothing_are_no_progress() -> None:
+    turn, _ = turn_for()
+    assert (b"", 0) == (turn.receive_data(b": hi\n\n" + ROLE + BLANK), turn.progress)
+    assert ROLE in turn.receive_data(OLA)
+    said = turn.progress
+    assert (BLANK, said) == (turn.receive_data(BLANK), turn.progress)
+    assert 0 < said
+
+
+def test_frames_that_wait_are_not_kept_for_ever() -> None:
+    turn, _ = turn_for()
+    assert b"" == turn.receive_data(BLANK * 100)
+    assert BLANK * 10_000 == turn.receive_data(BLANK * 9_900)
 
 
 def test_what_is_noted() -> None:
@@ -180,6 +198,45 @@ def test_collected() -> None:
 )
 def test_collected_but_not_whole(wire: bytes, code: str) -> None:
     assert code == collect(wire)
+
+
+MISSHAPEN: dict[str, Any] = {
+    "choices that are no list": {"choices": 5},
+    "a choice that is none": {"choices": ["x"]},
+    "a delta that is none": {"choices": [{"delta": "x"}]},
+    "text that is none": {"choices": [{"delta": {"content": ["x"]}}]},
+    "calls that are no list": {"choices": [{"delta": {"tool_calls": 7}}]},
+    "a call that is none": {"choices": [{"delta": {"tool_calls": ["x"]}}]},
+    "an index that is none": {"choices": [{"delta": {"tool_calls": [{"index": []}]}}]},
+    "a function that is none": {"choices": [{"delta": {"tool_calls": [{"function": "x"}]}}]},
+    "arguments that are no text": {"choices": [{"delta": {"tool_calls": [{"function": {"arguments": {}}}]}}]},
+}
+
+
+@pytest.mark.parametrize("case", MISSHAPEN)
+def test_collected_from_something_else(case: str) -> None:
+    """Never a fault of our own, nor an answer that lacks what could not be read."""
+    frame = b"data: " + orjson.dumps(MISSHAPEN[case]) + b"\n\n"
+    assert "upstream_stream_error" == collect(ROLE + OLA + frame + STOP + DONE)
+
+
+def test_pieces_of_two_calls_in_turns_are_not_put_together() -> None:
+    first, second = ({"index": index, "function": {"name": "go", "arguments": "{"}} for index in (0, 1))
+    assert "upstream_stream_error" == collect(chunk({"tool_calls": [first, second, first]}) + STOP + DONE)
+
+
+def test_counts_below_zero_are_none() -> None:
+    usage = {"prompt_tokens": 4, "completion_tokens": -1, "prompt_tokens_details": {"cached_tokens": -7}}
+    turn, _ = turn_for()
+    turn.receive_data(ROLE + OLA + STOP + chunk(usage=usage) + DONE)
+    assert (True, 5) == (turn.usage.estimated, turn.usage.completion)
+
+
+def test_several_answers_are_not_collected_into_one() -> None:
+    turn, sent = turn_for(stream=False, n=2, provider=COLLECTING)
+    answer = b'{"choices":[{"message":{"content":"a"}},{"message":{"content":"b"}}]}'
+    turn.receive_data(answer)
+    assert (False, answer) == (sent["stream"], turn.receive_eof().out)
 
 
 def test_a_call_in_another_dialect_becomes_a_request() -> None:

@@ -91,16 +91,6 @@ def test_metrics_in_both_formats(proxy: Proxy) -> None:
     assert open_metrics.text.endswith("# EOF\n")
 
 
-def test_made_up_names_add_no_series(proxy: Proxy) -> None:
-    ask(proxy, "junk-0", model="junk-0")
-    before = len(proxy.client.get("/metrics").text.splitlines())
-    for number in range(50):
-        ask(proxy, f"junk-{number}", model=f"junk-{number}")
-        proxy.client.get(f"/junk/{number}")
-    proxy.client.get("/v1/models/junk")
-    assert len(proxy.client.get("/metrics").text.splitlines()) <= before + 2
-
-
 def test_output_is_json_lines_and_nothing_else(launch: Launch) -> None:
     proxy = launch()
     ask(proxy, "json-1")

@@ -64,7 +64,7 @@ class Caller:
 def a_reply() -> tuple[aiohttp.StreamReader, Reply]:
     protocol: Any = Protocol()
     content = aiohttp.StreamReader(protocol, 2**16, loop=asyncio.get_running_loop())
-    response: Any = SimpleNamespace(status=200, headers={}, content=content, release=lambda: None)
+    response: Any = SimpleNamespace(status=200, headers={}, content=content, connection=None, release=lambda: None)
     return content, Reply(response, set())
 
 

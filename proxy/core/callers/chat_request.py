@@ -1,6 +1,5 @@
 """The body of a chat completion request, checked and read into a ``Call``."""
 
-import json
 import re
 from dataclasses import dataclass
 from typing import Any, get_type_hints
@@ -32,6 +31,7 @@ from proxy.core.callers.chat_schema import (
 from proxy.errors import InvalidRequest
 
 DIALECT = "openai-chat"
+BOM = b"\xef\xbb\xbf"
 MEDIA = frozenset({"image_url", "input_image", "image", "input_audio", "audio", "file", "input_file", "video_url"})
 SESSION_CHARS = 128
 TOOL_NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,128}")
@@ -39,6 +39,10 @@ TOOL_NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,128}")
 _DECODER = msgspec.json.Decoder(Request)
 _UNSUPPORTED = tuple(get_type_hints(Unsupported))
 _AT = re.compile(r" - at `\$\.?(.*?)`$")
+_ENUM = re.compile(r"Invalid enum value .*", re.DOTALL)
+_SURROGATE = re.compile(rb"\\u[dD](?:[89abAB][0-9a-fA-F]{2}(\\u[dD][c-fC-F][0-9a-fA-F]{2})?|[c-fC-F][0-9a-fA-F]{2})")
+MENDED = 200_000
+"""So many surrogates of a body are looked at, when one of them has made it unreadable."""
 _MISSING = re.compile(r"missing required field `(\w+)`")
 
 
@@ -53,7 +57,7 @@ class ChatCall(Call):
 
 def read(body: bytes, id: str, created: int) -> ChatCall:
     """Raises ``InvalidRequest`` that names the field."""
-    request = _decode(body)
+    request, body = _decode(body)
     system, history, media = _conversation(request.messages)
     legacy = bool(request.functions) and not request.tools
     if legacy:
@@ -85,23 +89,27 @@ def read(body: bytes, id: str, created: int) -> ChatCall:
     )
 
 
-def _decode(body: bytes) -> Request:
+def _decode(body: bytes) -> tuple[Request, bytes]:
+    """The request, and its body as it can be passed on."""
     try:
+        body.decode()  # the decoder does not look into the texts that it skips
+        body = body.removeprefix(BOM)
         try:
-            return _DECODER.decode(body)
+            return _DECODER.decode(body), body
         except msgspec.ValidationError:
             raise
         except msgspec.DecodeError:
-            return _DECODER.decode(_without_surrogates(body))
+            body = _without_surrogates(body)
+            return _DECODER.decode(body), body
     except msgspec.ValidationError as error:
         text = str(error)
         at = _AT.search(text)
         path = at[1] if at else ""
         if missing := _MISSING.search(text):
             path = f"{path}.{missing[1]}" if path else missing[1]
-        text = _AT.sub("", text)
+        text = _ENUM.sub("not one of the values that are known here", _AT.sub("", text))
         raise InvalidRequest(f"{path}: {text}" if path else text, param=path.replace("[...]", "") or None) from None
-    except (msgspec.DecodeError, ValueError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"the body is not valid JSON: {error}") from None
     except RecursionError:
         raise InvalidRequest("the body is nested too deeply") from None
@@ -109,7 +117,16 @@ def _decode(body: bytes) -> Request:
 
 def _without_surrogates(body: bytes) -> bytes:
     """JavaScript clients that cut a string inside an emoji send half of it, escaped; it becomes ``?``."""
-    return json.dumps(json.loads(body), ensure_ascii=False).encode(errors="replace")
+    return _SURROGATE.sub(_without_half, body, count=MENDED)
+
+
+def _without_half(found: re.Match[bytes]) -> bytes:
+    body, at, whole = found.string, found.start(), found[0]
+    while at and body[at - 1] == ord("\\"):
+        at -= 1
+    if (found.start() - at) % 2:  # the first backslash is escaped itself: what it stands before is text
+        return whole[:6] + b"?" if found[1] else whole
+    return whole if found[1] else b"?"
 
 
 def _sent(request: Request) -> tuple[str, ...]:
@@ -122,7 +139,7 @@ def _sent(request: Request) -> tuple[str, ...]:
 
 def _session(request: Request) -> str | None:
     in_metadata = (request.metadata or {}).get("session_id")
-    session = in_metadata if isinstance(in_metadata, str) else request.session_id or request.user
+    session = in_metadata if isinstance(in_metadata, str) else request.session_id
     return session[:SESSION_CHARS] if session else None
 
 
@@ -211,9 +228,9 @@ def _tool(function: Function, at: str) -> Tool:
 
 
 def _check_json(value: object, at: str) -> None:
-    """What goes into a prompt has to be JSON that can be written again."""
+    """What goes into a prompt has to be JSON that can be written again, inside something else."""
     try:
-        orjson.dumps(value)
+        orjson.dumps([value])
     except orjson.JSONEncodeError as error:
         raise InvalidRequest(f"{at}: {error}", param=at) from None
 

@@ -1,4 +1,8 @@
-"""The shape of a chat completion request: fields, types and ranges, as OpenAI documents them. Unknown keys pass."""
+"""The shape of a chat completion request: fields, types and ranges, as OpenAI documents them. Unknown keys pass.
+
+How many messages, parts and tools there may be is far beyond what any model can read: a body of ten megabytes that
+holds nothing else would keep all other answers waiting.
+"""
 
 from typing import Annotated, Any, Literal
 
@@ -7,6 +11,8 @@ from msgspec import Meta, Struct
 Unit = Annotated[float, Meta(ge=0, le=1)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 Count = Annotated[int, Meta(ge=1)]
+MESSAGES = PARTS = 32_768
+TOOLS = 4_096
 StopText = Annotated[str, Meta(max_length=1024)]
 
 
@@ -28,7 +34,7 @@ class ToolCallSpec(Struct):
 
 class Message(Struct):
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: str | list[Part] | None = None
+    content: str | Annotated[list[Part], Meta(max_length=PARTS)] | None = None
     name: str | None = None
     tool_calls: list[ToolCallSpec] | None = None
     tool_call_id: str | None = None
@@ -93,14 +99,14 @@ class Unsupported(Struct, kw_only=True):
 
 class Request(Unsupported, kw_only=True):
     model: Annotated[str, Meta(min_length=1, max_length=256)]
-    messages: Annotated[list[Message], Meta(min_length=1)]
+    messages: Annotated[list[Message], Meta(min_length=1, max_length=MESSAGES)]
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     n: Count | None = None
-    tools: list[ToolSpec] | None = None
+    tools: Annotated[list[ToolSpec], Meta(max_length=TOOLS)] | None = None
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
-    functions: list[Function] | None = None
+    functions: Annotated[list[Function], Meta(max_length=TOOLS)] | None = None
     function_call: str | FunctionName | None = None
     stop: StopText | Annotated[list[StopText], Meta(max_length=4)] | None = None
     response_format: ResponseFormat | None = None

@@ -16,7 +16,7 @@ longer was prose."""
 
 _TEXT_BEHIND = "text goes on behind the arguments; a quote inside a string may not be escaped"
 DOUBT_LIMIT = 4096
-"""How far behind the arguments an end marker is looked for, when other text stands there."""
+"""How far behind the arguments an end marker is looked for, when other text stands there, or white space alone."""
 
 _TO_NAME = re.compile(r"[ \t\r]*\n\s*")
 _NAME = re.compile(r"(?:function_name[ \t]*:)?[ \t]*([`\"']?)([\w.:/-]{1,128})\1")
@@ -68,6 +68,7 @@ class CallBlock:
         self._arguments: list[str] = []
         self._taken = 0
         self._space = 0  # before the arguments
+        self._skipped = 0  # behind them
         self._same_line = True  # as the last bracket
         self._doubt = ""
 
@@ -187,6 +188,10 @@ class CallBlock:
         body = self._held.lstrip(" \t\r\n}])")
         skipped = len(self._held) - len(body)
         self._same_line = self._same_line and "\n" not in self._held[:skipped]
+        self._skipped += skipped
+        if self._skipped > DOUBT_LIMIT:  # it may go on like this for ever
+            self._consume(max(skipped - (self._skipped - DOUBT_LIMIT), 0))
+            return self._complete()
         self._consume(skipped)
         if not body:
             return False
@@ -194,6 +199,7 @@ class CallBlock:
             return self._complete()
         if fence := FENCE.match(body):
             self.fences = max(self.fences - 1, 0)
+            self._skipped += fence.end()
             self._same_line = False
             self._consume(fence.end())
             return True

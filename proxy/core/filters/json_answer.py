@@ -2,17 +2,15 @@
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NoReturn
 
 from proxy.core.answer import Answer, Finish
 from proxy.core.call import JsonFormat
-from proxy.errors import FormatNotMet, InvalidRequest, ProxyError
-
-if TYPE_CHECKING:
-    import jsonschema_rs
+from proxy.core.filters.json_schema import misfit
+from proxy.errors import FormatNotMet, ProxyError, UpstreamBroken
 
 FENCE = "```"
-PARAM = "response_format.json_schema.schema"
+COLLECTED = 16 * 1024 * 1024
+"""Characters of an answer at most."""
 
 
 class JsonAnswer:
@@ -23,10 +21,17 @@ class JsonAnswer:
         self._sink = sink
         self._wanted = wanted
         self._texts: list[str] = []
+        self._room = COLLECTED
         self._calls = 0
 
     def text(self, piece: str) -> None:
+        if self._room < 0:
+            return
+        self._room -= len(piece)
         self._texts.append(piece)
+        if self._room < 0:
+            self._texts.clear()
+            self._sink.fail(UpstreamBroken("the answer is too large to be checked"))
 
     def call(self, id: str, name: str) -> None:
         self._calls += 1
@@ -36,6 +41,8 @@ class JsonAnswer:
         self._sink.arguments(piece)
 
     def finish(self, end: Finish) -> None:
+        if self._room < 0:
+            return
         if self._calls:
             self._sink.finish(end)
             return
@@ -50,7 +57,8 @@ class JsonAnswer:
         self._sink.finish(end)
 
     def fail(self, error: ProxyError) -> None:
-        self._sink.fail(error)
+        if self._room >= 0:
+            self._sink.fail(error)
 
 
 def _without_fence(text: str) -> str:
@@ -59,15 +67,6 @@ def _without_fence(text: str) -> str:
         return text
     _, newline, inside = text.partition("\n")
     return inside.rstrip("`").strip() if newline else text
-
-
-def check_schema(schema: Mapping[str, object]) -> None:
-    """Raises ``InvalidRequest`` for what is no JSON Schema, or refers to something outside it."""
-    try:
-        _validator(schema)
-    except ValueError as error:
-        reason = getattr(error, "message", None) or str(error)
-        raise InvalidRequest(f"{PARAM}: {str(reason)[:200]}", param=PARAM) from None
 
 
 def _fault(text: str, schema: Mapping[str, object] | None) -> str:
@@ -79,27 +78,9 @@ def _fault(text: str, schema: Mapping[str, object] | None) -> str:
     if schema is None:
         return "" if isinstance(value, dict) else "not a JSON object"
     try:
-        misfit = next(_validator(schema).iter_errors(value), None)
+        return misfit(value, schema)
     except (ValueError, OverflowError, RecursionError) as error:
         return f"it cannot be checked: {error}"
-    if misfit is None:
-        return ""
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in misfit.instance_path)
-    return f"${path}: {misfit.message[:300]}"
-
-
-def _validator(schema: Mapping[str, object]) -> "jsonschema_rs.Draft202012Validator":
-    """Raises ``ValueError``. Patterns come from callers and are matched against what models write, so they run in
-    an engine whose time is linear; and nothing is fetched for a reference."""
-    import jsonschema_rs  # only those who ask for a schema pay for it
-
-    return jsonschema_rs.Draft202012Validator(
-        dict(schema), retriever=_fetch_nothing, pattern_options=jsonschema_rs.RegexOptions()
-    )
-
-
-def _fetch_nothing(uri: str) -> NoReturn:
-    raise ValueError(f"the reference {uri[:200]!r} leads nowhere")
 
 
 def _refuse_constant(name: str) -> object:

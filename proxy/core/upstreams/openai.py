@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, cast
 
+import msgspec
 import orjson
 
 from proxy.core.answer import Answer, Verbatim
@@ -10,10 +11,14 @@ from proxy.core.call import AssistantText, Call, Entry, SystemText, ToolResult, 
 from proxy.core.dialect import Headers, Outgoing, Reader, Round
 from proxy.core.upstreams.openai_errors import refusal
 from proxy.core.upstreams.openai_stream import BodyRelay, ChunkReader, FrameRelay
-from proxy.errors import ProxyError
+from proxy.errors import InvalidRequest, ProxyError
 
 DIALECT = "openai-chat"
 _HEADERS = {"content-type": "application/json", "accept-encoding": "identity"}
+
+_TRUE, _NULL = msgspec.Raw(b"true"), msgspec.Raw(b"null")
+_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+"""An object whose values stay as they were written: numbers of any size, at any depth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +34,15 @@ class OpenAI:
     collect: bool = False
 
     def exchange(self, call: Call, round: Round) -> "OpenAIExchange":
-        relayed = call.dialect == DIALECT and (call.stream or not self.collect)
-        body = orjson.loads(call.body) if call.dialect == DIALECT else _body_of(call)
-        body["model"] = self.model
-        asked_for_usage = bool((body.get("stream_options") or {}).get("include_usage"))
+        relayed = call.dialect == DIALECT and (call.stream or not self.collect or call.answers > 1)
+        fields = _fields(call.body if call.dialect == DIALECT else orjson.dumps(_body_of(call)))
+        fields["model"] = msgspec.Raw(orjson.dumps(self.model))
+        options = _fields(fields.get("stream_options", _NULL))
+        asked_for_usage = options.get("include_usage") == _TRUE
         if call.stream or not relayed:
-            body["stream"] = True
-            body["stream_options"] = (body.get("stream_options") or {}) | {"include_usage": True}
-        return OpenAIExchange(self, call, orjson.dumps(body), relayed, drop_usage=not asked_for_usage)
+            fields["stream"] = options["include_usage"] = _TRUE
+            fields["stream_options"] = msgspec.Raw(msgspec.json.encode(options))
+        return OpenAIExchange(self, call, msgspec.json.encode(fields), relayed, drop_usage=not asked_for_usage)
 
     def refuse(self, status: int, headers: Headers, body: bytes) -> ProxyError:
         return refusal(self.name, status, headers, body)
@@ -71,6 +77,15 @@ class OpenAIExchange:
         if self.call.stream:
             return FrameRelay(verbatim, name, size, drop_usage=self.drop_usage)
         return BodyRelay(verbatim, name, size)
+
+
+def _fields(text: bytes) -> dict[str, msgspec.Raw]:
+    """The fields of an object, none of ``null``. Raises ``InvalidRequest``: it nests up to where its reader gave up,
+    and this stands deeper on the stack."""
+    try:
+        return {} if text == _NULL else _FIELDS.decode(text)
+    except RecursionError:
+        raise InvalidRequest("the body is nested too deeply") from None
 
 
 def _body_of(call: Call) -> dict[str, Any]:

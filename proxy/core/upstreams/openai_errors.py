@@ -19,6 +19,7 @@ from proxy.errors import (
 )
 
 TEXT_LIMIT = 300
+LONGEST_WAIT_S = 86_400.0  # so that nobody's mistake keeps a provider away for ever
 _THE_CALLERS = (400, 413, 422)  # what the provider says of the request, the caller has to hear
 
 
@@ -77,12 +78,12 @@ def _said(error: dict[str, Any], body: bytes) -> str:
 
 
 def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
+    return value[:TEXT_LIMIT] if isinstance(value, str) else None
 
 
 def _wait(headers: Headers) -> int | None:
     value = headers.get("retry-after", "").strip()
     try:
-        return max(1, round(float(value)))
-    except (ValueError, OverflowError):
+        return round(min(max(1.0, float(value)), LONGEST_WAIT_S))
+    except ValueError:
         return None

@@ -9,12 +9,14 @@ import orjson
 from proxy.core import sse
 from proxy.core.answer import Answer, Finish, FinishReason, Usage, Verbatim, estimated_tokens
 from proxy.core.upstreams.openai_errors import error_of, in_stream_error
+from proxy.core.upstreams.openai_values import Misshapen, checked, items, mapping, read_usage, text_of
 from proxy.errors import ProxyError, UpstreamBroken, UpstreamTruncated
 
 FRAME_LIMIT = sse.EVENT_LIMIT
 BODY_LIMIT = 64 * 1024 * 1024
 
-_FRAME_END = re.compile(rb"\r?\n\r?\n")
+_FRAME_END = re.compile(rb"\r?\n(?:\r?\n)+")
+_EMPTY = re.compile(rb'"delta"\s*:\s*\{\s*(?:(?:"role"\s*:\s*"\w+"|"\w+"\s*:\s*(?:""|null))\s*(?:,\s*)?)*\}')
 _OF_NOTE = re.compile(rb'"usage"|"error"|\[DONE\]|"finish_reason"\s*:\s*"')
 _REASONS: Mapping[str, FinishReason] = {
     "stop": "stop",
@@ -53,7 +55,7 @@ class _Reading:
             self._answered_by = self._answered_by or model
         if isinstance(usage := chunk.get("usage"), dict):
             self._usage = read_usage(usage) or self._usage
-        for choice in chunk.get("choices") or ():
+        for choice in items(chunk.get("choices")):
             if isinstance(choice, dict) and isinstance(reason := choice.get("finish_reason"), str):
                 self._reason = _REASONS.get(reason, "stop")
 
@@ -63,7 +65,8 @@ class _Reading:
 
 class FrameRelay(_Reading):
     """Passes whole frames on as they are. They are looked into only for usage, the model that answered, errors
-    and the end. ``drop_usage`` leaves out the usage frame, for a caller who did not ask for one."""
+    and the end. Those before the first that carries something wait for it, so that a failure up to there can be told
+    in another way. ``drop_usage`` leaves out the usage frame, for a caller who did not ask for one."""
 
     def __init__(self, sink: Verbatim, model: str, prompt_size: int, *, drop_usage: bool) -> None:
         super().__init__(model, prompt_size)
@@ -72,6 +75,8 @@ class FrameRelay(_Reading):
         self._held = bytearray()
         self._error: ProxyError | None = None
         self._searched = 0  # of what is held, up to here there is no end of a frame
+        self._waiting: list[bytes] = []
+        self._waiting_size = 0
 
     def receive_data(self, data: bytes) -> None:
         if self.ended:
@@ -79,20 +84,20 @@ class FrameRelay(_Reading):
         self._held += data
         ends = [found.end() for found in _FRAME_END.finditer(self._held, self._searched)]
         start = 0
-        out: list[bytes] = []
         for end in ends:
             frame = bytes(self._held[start:end])
             start = end
             if self._passes(frame):
-                out.append(frame)
+                self._waiting.append(frame)
+                self._waiting_size += len(frame)
+                if b'"delta"' in frame and not _EMPTY.search(frame):
+                    self.progress += len(frame)
             if self.ended:
                 break
         del self._held[:start]
         self._searched = max(0, len(self._held) - 3)
-        if out:
-            relayed = b"".join(out)
-            self.progress += len(relayed)
-            self._sink.frames(relayed, len(out))
+        if self.progress or self._waiting_size > FRAME_LIMIT:
+            self._flush()
         if self.ended:
             self._end()
         elif len(self._held) > FRAME_LIMIT:
@@ -105,6 +110,7 @@ class FrameRelay(_Reading):
         if self._reason is None or bytes(self._held).strip():
             self._sink.fail(self._truncated())
         else:  # some providers leave the last frame out
+            self._flush()
             self._sink.frames(b"data: [DONE]\n\n", 0)
             self._end()
 
@@ -115,7 +121,13 @@ class FrameRelay(_Reading):
 
     def _passes(self, frame: bytes) -> bool:
         """Looks at a frame; whether it goes to the caller."""
+        if frame.isspace():
+            return True
         self.events += 1
+        if not frame.isascii() and not _is_text(frame):
+            self.ended = True
+            self._error = UpstreamBroken(f"{self._model!r} sent an event that cannot be read")
+            return False
         if self._answered_by is not None and not _OF_NOTE.search(frame):
             return True
         if (data := _data_of(frame)) is None:
@@ -140,7 +152,14 @@ class FrameRelay(_Reading):
         elif self._reason is None:
             self._sink.fail(self._truncated())
         else:
+            self._flush()
             self._sink.finish(Finish(self._reason, None, self._answered_by))
+
+    def _flush(self) -> None:
+        if self._waiting:
+            self._sink.frames(b"".join(self._waiting), len(self._waiting))
+            self._waiting.clear()
+            self._waiting_size = 0
 
 
 class BodyRelay(_Reading):
@@ -187,7 +206,8 @@ class ChunkReader(_Reading):
         super().__init__(model, prompt_size)
         self._sink = sink
         self._decoder = sse.Decoder()
-        self._open: list[object] = []  # the indexes of calls, in the order they came
+        self._calls: set[int | None] = set()  # by index
+        self._last: int | None = None
 
     def receive_data(self, data: bytes) -> None:
         if self.ended:
@@ -225,28 +245,37 @@ class ChunkReader(_Reading):
             return
         chunk = _object(data)
         if chunk is None:
-            self.invalid += 1
-            self.receive_error(UpstreamBroken(f"{self._model!r} sent an event that cannot be read"))
+            self._unreadable()
             return
         if chunk.get("error"):
             self.receive_error(in_stream_error(self._model, chunk["error"]))
             return
         self._note(chunk)
-        for choice in chunk.get("choices") or ():
-            delta = choice.get("delta") if isinstance(choice, dict) else None
-            if isinstance(delta, dict):
-                self._delta(delta)
+        try:
+            for choice in checked(chunk.get("choices"), list) or []:
+                self._delta(mapping(mapping(choice).get("delta")))
+        except Misshapen:
+            self._unreadable()
+
+    def _unreadable(self) -> None:
+        self.invalid += 1
+        self.receive_error(UpstreamBroken(f"{self._model!r} sent an event that cannot be read"))
 
     def _delta(self, delta: Mapping[str, Any]) -> None:
-        if isinstance(text := delta.get("content"), str) and text:
+        """Raises ``Misshapen`` for what is not as it should be: an answer without it would not be whole."""
+        if text := text_of(delta.get("content")):
             self.progress += len(text)
             self._sink.text(text)
-        for call in delta.get("tool_calls") or ():
-            function = call.get("function") or {}
-            if call.get("index") not in self._open:
-                self._open.append(call.get("index"))
-                self._sink.call(str(call.get("id") or ""), str(function.get("name") or ""))
-            if arguments := function.get("arguments"):
+        for call in map(mapping, checked(delta.get("tool_calls"), list) or []):
+            index, function = checked(call.get("index"), int), mapping(call.get("function"))
+            name, arguments = text_of(function.get("name")), text_of(function.get("arguments"))
+            if index not in self._calls:
+                self._calls.add(index)
+                self._last = index
+                self._sink.call(text_of(call.get("id")), name)
+            elif index != self._last:
+                raise Misshapen("pieces of two calls in turns")
+            if arguments:
                 self.progress += len(arguments)
                 self._sink.arguments(arguments)
 
@@ -255,23 +284,12 @@ class ChunkReader(_Reading):
         self._sink.finish(Finish(reason, None, self._answered_by))
 
 
-def read_usage(usage: Mapping[str, Any]) -> Usage | None:
-    """Tokens as OpenAI counts them; None if the numbers are not there."""
-    prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    if not isinstance(prompt, int) or not isinstance(completion, int):
-        return None
-
-    def detail(of: str, key: str) -> int:
-        details = usage.get(of)
-        value = details.get(key) if isinstance(details, dict) else None
-        return value if isinstance(value, int) else 0
-
-    return Usage(
-        prompt,
-        completion,
-        detail("prompt_tokens_details", "cached_tokens"),
-        detail("completion_tokens_details", "reasoning_tokens"),
-    )
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _data_of(frame: bytes) -> bytes | None:

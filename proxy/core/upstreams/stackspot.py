@@ -12,7 +12,8 @@ from proxy.core import prompt
 from proxy.core.answer import Answer
 from proxy.core.call import Call
 from proxy.core.dialect import Headers, Outgoing, Round
-from proxy.core.filters.json_answer import JsonAnswer, check_schema
+from proxy.core.filters.json_answer import JsonAnswer
+from proxy.core.filters.json_schema import check_schema
 from proxy.core.filters.length import Length
 from proxy.core.filters.markers import Markers, ToolPolicy
 from proxy.core.filters.required import RequiredCall

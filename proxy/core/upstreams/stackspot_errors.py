@@ -24,7 +24,8 @@ TOO_LONG = "INFERENCE_6001"
 COOL_DOWN_S = 5  # StackSpot sends no Retry-After of its own
 TEXT_LIMIT = 300
 
-LONGEST_WAIT = 6  # digits
+WAIT_DIGITS = 6
+LONGEST_WAIT_S = 86_400  # so that nobody's mistake keeps an agent away for ever
 _TOKENS = re.compile(r"(\d{1,12}) tokens")
 _CREDIT = re.compile(r"credit limit", re.IGNORECASE)
 
@@ -99,4 +100,4 @@ def _said(details: str) -> str:
 
 
 def _seconds(value: str | None) -> int | None:
-    return int(value) if value and value.isdecimal() and len(value) <= LONGEST_WAIT else None
+    return min(int(value), LONGEST_WAIT_S) if value and value.isdecimal() and len(value) <= WAIT_DIGITS else None

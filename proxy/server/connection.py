@@ -1,0 +1,147 @@
+"""One caller's connection, as aiohttp serves it, with what aiohttp leaves out: a time for the heads of requests, and
+errors of its own in the form of all others."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import structlog
+from aiohttp import http_exceptions, web
+
+from proxy.config.settings import Timeouts
+from proxy.core.callers.chat import refuse
+from proxy.errors import Internal, InvalidRequest, ProxyError
+
+log = structlog.get_logger()
+
+SERVER = "stackspot-proxy"
+
+
+class Connection(web.RequestHandler):
+    """A request's head has to be there ``head_timeout`` seconds after its first byte; the first one of a connection
+    after that was opened. How long a connection may be idle between two requests is aiohttp's matter."""
+
+    __slots__ = ("_answering", "_begun", "_head_due", "_head_timeout")
+
+    def __init__(self, server: web.Server, head_timeout: float) -> None:
+        super().__init__(
+            server,
+            loop=asyncio.get_running_loop(),
+            access_log=None,  # type: ignore[arg-type]  # one line a request is written by the middleware
+            auto_decompress=False,  # a bomb would go on being unpacked behind its refusal
+            lingering_time=min(10.0, head_timeout / 2),  # for what still comes behind an answer
+        )
+        self._head_timeout = head_timeout
+        self._head_due: asyncio.TimerHandle | None = None
+        self._answering = False
+        self._begun = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._head_came()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._begun = True
+        if self._head_due is None and not self._answering:
+            self._await_head()
+        super().data_received(data)
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """While the context lasts a request is dealt with, whose head was whole."""
+        self._head_came()
+        self._answering = True
+        try:
+            yield
+        finally:
+            self._answering = self._begun = False
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """What no handler gets to see: mostly requests that are none."""
+        if request.writer.output_size:
+            raise ConnectionResetError("an answer has gone out already")
+        if status >= 500:
+            log.error("request.failed", exc_info=exc)
+            return refusal(Internal("the proxy failed; its log says why"))
+        scanned = isinstance(exc, http_exceptions.BadHttpMethod)  # not even a method: TLS, or a look at all ports
+        return _rejected(f"this is no HTTP request: {_gist(exc, message)}", log.debug if scanned else log.warning)
+
+    def _await_head(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._head_due = loop.call_later(self._head_timeout, self._give_up)
+
+    def _head_came(self) -> None:
+        if self._head_due is not None:
+            self._head_due.cancel()
+            self._head_due = None
+
+    def _give_up(self) -> None:
+        self._head_due = None
+        if self.transport is None:
+            return
+        if self._begun:
+            reason = f"the head of a request did not arrive within {self._head_timeout:g} s"
+            log.warning("request.rejected", status=408, code="request_timeout", reason=reason)
+        self.transport.abort()
+
+
+def serve_with(server: web.Server, timeouts: Timeouts) -> None:
+    """Has ``server`` tell its connections what they are at, and send what its handlers return within the time that a
+    caller has to read it."""
+    answer = server.request_handler
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        connection = request.protocol
+        assert isinstance(connection, Connection), "it is made for no others"
+        with connection.answering():
+            try:
+                response = await answer(request)
+            except web.HTTPException:  # aiohttp's own, raised before any middleware
+                response = _rejected("the header Expect asks for something that is not known here", log.warning)
+            if not response.prepared:
+                await _send(request, response, timeouts.write_stall)
+        return response
+
+    server.request_handler = handle
+
+
+async def _send(request: web.BaseRequest, response: web.StreamResponse, timeout: float) -> None:
+    try:
+        async with asyncio.timeout(timeout):
+            await response.prepare(request)
+            await response.write_eof()
+    except TimeoutError:  # it is not read
+        if request.transport is not None:
+            request.transport.abort()
+        raise asyncio.CancelledError from None
+
+
+def refusal(error: ProxyError) -> web.Response:
+    """An error on a connection that is of no further use."""
+    told = refuse(error)
+    response = web.Response(status=told.status, headers={**told.headers, "server": SERVER}, body=told.body)
+    response.force_close()
+    return response
+
+
+def _rejected(reason: str, tell: Callable[..., object]) -> web.Response:
+    error = InvalidRequest(reason)
+    tell("request.rejected", status=error.status, code=error.code, reason=error.reason)
+    return refusal(error)
+
+
+def _gist(exc: BaseException | None, message: str | None) -> str:
+    """What aiohttp says of it, without what it quotes."""
+    if isinstance(exc, http_exceptions.InvalidURLError):
+        return "its target is no URL"
+    return (message or "").partition(":")[0].replace("'", "").strip(" .") or "it cannot be read"

@@ -1,0 +1,1 @@
+"""Callers and upstreams that mean harm, over real sockets."""
