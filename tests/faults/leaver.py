@@ -1,0 +1,61 @@
+"""A caller on a raw socket, who may leave at any time and in any way."""
+
+import socket
+import struct
+import time
+from typing import Any, Literal, Self
+
+import orjson
+
+from tests.support.chat import PATH, body
+
+How = Literal["closes", "resets", "half-closes"]
+HOWS: tuple[How, ...] = ("closes", "resets", "half-closes")
+
+
+class Leaver:
+    """One that has asked. ``rcvbuf`` shrinks what the kernel takes before it reads."""
+
+    def __init__(self, url: str, correlation_id: str, *, rcvbuf: int | None = None, **fields: Any) -> None:
+        host, port = url.removeprefix("http://").split(":")
+        sent = orjson.dumps(body(**fields))
+        lines = (
+            f"POST {PATH} HTTP/1.1",
+            "host: x",
+            f"correlation-id: {correlation_id}",
+            f"content-length: {len(sent)}",
+        )
+        self._socket = socket.socket()
+        if rcvbuf is not None:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
+        self._socket.connect((host, int(port)))
+        self._socket.settimeout(5)
+        self._socket.sendall("\r\n".join([*lines, "", ""]).encode() + sent)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def read(self, size: int = 2**20) -> bytes:
+        """Whatever there is; waits for something."""
+        return self._socket.recv(size)
+
+    def read_until(self, mark: bytes) -> bytes:
+        got = b""
+        deadline = time.monotonic() + 5
+        while mark not in got:
+            assert time.monotonic() < deadline, got
+            piece = self.read()
+            assert piece, got
+            got += piece
+        return got
+
+    def leave(self, how: How) -> None:
+        if how == "half-closes":
+            self._socket.shutdown(socket.SHUT_WR)
+            return
+        if how == "resets":
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._socket.close()

@@ -1,0 +1,115 @@
+"""A caller that leaves, at every moment and in every way: nothing goes on for it, and nobody is alarmed."""
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import pytest
+
+from tests.faults.caller import ask
+from tests.faults.front import Front, Scripts, front_of
+from tests.faults.leaver import HOWS, How, Leaver
+from tests.faults.upstream import Steps, Upstream
+from tests.faults.wire import JSON, LAST, STACKSPOT, chunk, head
+from tests.support.chat import WEATHER_TOOL
+
+QUOTA = "proxy: {quota: {requests_per_minute: 100000, max_concurrent: 1, queue_timeout: 60}}\n"
+UNREADABLE = 'FUNCTION_CALL_START\nget_weather\narguments: {"city": "the "old" town"}\nFUNCTION_CALL_END'
+COMING_BACK = head(JSON, "503 Unavailable", "content-length: 0", "retry-after: 30")
+BROKEN_CALL = [STACKSPOT.head + chunk(STACKSPOT.delta(UNREADABLE) + STACKSPOT.closing) + LAST]
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When the caller leaves: once the upstream was asked ``posts`` times, and ``text`` was read. ``tells`` are the
+    events above the level of everyday that belong to what was before."""
+
+    model: str
+    answers: tuple[Steps, ...]
+    posts: int = 1
+    text: bytes = b""
+    streamed: tuple[bool, ...] = (True, False)
+    tells: tuple[str, ...] = ()
+
+
+MOMENTS: Mapping[str, Moment] = {
+    "before the status line": Moment("agent", (["hold"],)),
+    "before the first event": Moment("agent", ([STACKSPOT.head, "hold"],)),
+    "in the middle": Moment("agent", ([STACKSPOT.head + chunk(STACKSPOT.part), "hold"],), text=b"abcd", streamed=(True,)),
+    "in the middle, unseen": Moment("agent", ([STACKSPOT.head + chunk(STACKSPOT.part), "hold"],), streamed=(False,)),
+    "while a retry is waited for": Moment("gpt", ([COMING_BACK],), tells=("upstream.retried",)),
+    "while a repair is waited for": Moment("agent", (BROKEN_CALL, ["hold"]), posts=2),
+}  # fmt: skip
+CASES = [(name, how, streamed) for name, moment in MOMENTS.items() for how in HOWS for streamed in moment.streamed]
+
+
+@pytest.fixture(scope="module")
+def front(upstream: Upstream, scripts: Scripts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
+    """A proxy that has one request at a time under way at StackSpot."""
+    with front_of(upstream, scripts, tmp_path_factory.mktemp("front"), QUOTA) as found:
+        yield found
+
+
+def wait_posts(front: Front, correlation_id: str, posts: int) -> None:
+    deadline = time.monotonic() + 5
+    while front.upstream.posts_of(correlation_id) < posts:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def told_as_left(front: Front, correlation_id: str, before: float) -> None:
+    finished = front.proxy.wait_event(event="request.finished", correlation_id=correlation_id)
+    assert (499, None) == (finished["status"], finished["code"])
+    assert before + 1 == front.proxy.metric("proxy_requests_total", status="499")
+
+
+@pytest.mark.parametrize(("name", "how", "streamed"), CASES)
+def test_leaving(front: Front, correlation_id: str, name: str, how: How, streamed: bool) -> None:
+    moment = MOMENTS[name]
+    front.scripts.put(correlation_id, *moment.answers)
+    before = front.proxy.metric("proxy_requests_total", status="499")
+    with (
+        front.ground.kept(correlation_id, reason="client_disconnect", posts=moment.posts, warnings=moment.tells),
+        Leaver(front.proxy.url, correlation_id, model=moment.model, stream=streamed, tools=[WEATHER_TOOL]) as caller,
+    ):
+        wait_posts(front, correlation_id, moment.posts)
+        if moment.text:
+            caller.read_until(moment.text)
+        if moment.tells:
+            front.proxy.wait_event(event=moment.tells[0], correlation_id=correlation_id)
+        time.sleep(0.05)  # for what it knows to have been dealt with
+        caller.leave(how)
+        front.upstream.wait_over(correlation_id, 1)
+        front.proxy.wait_event(event="request.finished", correlation_id=correlation_id)
+    told_as_left(front, correlation_id, before)
+    if moment.model == "agent":
+        assert "left" == front.upstream.of(correlation_id)[-1].end
+        front.scripts.put(f"{correlation_id}-next", STACKSPOT.whole())
+        started = time.monotonic()
+        assert ask(front.proxy.url, f"{correlation_id}-next", model="agent").complete
+        assert 1 > time.monotonic() - started, "its slot is free"
+
+
+@pytest.mark.parametrize("streamed", [True, False], ids=["stream", "whole"])
+@pytest.mark.parametrize("how", HOWS)
+def test_leaving_the_queue(front: Front, correlation_id: str, how: How, streamed: bool) -> None:
+    first, left, then = (f"{correlation_id}-{who}" for who in ("first", "left", "then"))
+    front.scripts.put(first, [STACKSPOT.head + chunk(STACKSPOT.part), "hold"])
+    front.scripts.put(then, STACKSPOT.whole())
+    with (
+        front.ground.kept(then, reason="complete", posts=1, others={"client_disconnect": 2}),
+        Leaver(front.proxy.url, first, model="agent", stream=True) as before,
+    ):
+        before.read_until(b"abcd")
+        with (
+            Leaver(front.proxy.url, left, model="agent", stream=streamed) as caller,
+            Leaver(front.proxy.url, then, model="agent", stream=True) as behind,
+        ):
+            time.sleep(0.2)
+            caller.leave(how)
+            finished = front.proxy.wait_event(event="request.finished", correlation_id=left, seconds=1)
+            assert (499, "client_disconnect") == (finished["status"], finished["end_reason"])
+            assert 0 == front.upstream.posts_of(then), "it is not its turn yet"
+            before.leave("closes")
+            behind.read_until(b"[DONE]")
+    assert 0 == front.upstream.posts_of(left)

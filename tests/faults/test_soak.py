@@ -1,0 +1,11 @@
+"""The short form of the soak: ``make soak`` is the long one."""
+
+from pathlib import Path
+
+from tests.faults.soak import soak
+
+
+def test_a_few_hundred_streams(tmp_path: Path) -> None:
+    record = soak(400, tmp_path, settling=2)
+    print(record)
+    assert [] == record.complaints
