@@ -1,0 +1,72 @@
+"""What can be said of the files in deploy/ without running anything but promtool."""
+
+import re
+
+import pytest
+
+from proxy.errors import ProxyError
+from proxy.telemetry.children import END_REASONS, SOURCES
+from proxy.telemetry.metrics import fault
+from tests.deploy.prometheus import promtool
+from tests.deploy.shipped import GRAFANA, PROMETHEUS, RULES, panels, rules
+from tests.support.processes import Proxy
+
+ALERTS = [rule for rule in rules() if "alert" in rule]
+COMMANDS = [
+    ("check", "config", "prometheus.yml"),
+    ("check", "rules", *RULES),
+    ("test", "rules", "tests.yml"),
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_promtool_is_content(command: tuple[str, ...]) -> None:
+    done = promtool(*command, cwd=PROMETHEUS)
+    assert 0 == done.returncode, done.stdout + done.stderr
+
+
+def test_promtool_is_content_with_the_metrics(proxy: Proxy) -> None:
+    done = promtool("check", "metrics", cwd=PROMETHEUS, given=proxy.client.get("/metrics").text)
+    assert (0, "") == (done.returncode, done.stdout + done.stderr)
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert["alert"])
+def test_an_alert_says_what_to_do(alert: dict[str, dict[str, str]]) -> None:
+    assert {"summary", "description", "runbook"} == alert["annotations"].keys()
+    assert alert["labels"]["severity"] in ("critical", "warning")
+    file, _, anchor = alert["annotations"]["runbook"].partition("#")
+    headings = re.findall(r"(?m)^## (\w+)$", (PROMETHEUS / file).read_text(encoding="utf-8"))
+    assert anchor in [heading.lower() for heading in headings]
+
+
+def test_every_alert_has_a_unit_test() -> None:
+    tested = (PROMETHEUS / "tests.yml").read_text(encoding="utf-8")
+    assert [] == [alert["alert"] for alert in ALERTS if f"alertname: {alert['alert']}\n" not in tested]
+
+
+def test_panels_have_a_place_of_their_own() -> None:
+    taken: set[tuple[int, int]] = set()
+    for panel in panels():
+        at = panel["gridPos"]
+        cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
+        assert not cells & taken, panel["title"]
+        assert at["x"] + at["w"] <= 24, panel["title"]
+        taken |= cells
+    assert len(panels()) == len({panel["id"] for panel in panels()})
+
+
+def test_the_datasource_is_asked_for_not_assumed() -> None:
+    assert {"${datasource}"} == {panel["datasource"]["uid"] for panel in panels()}
+    assert 2 == len(list((GRAFANA / "provisioning").glob("*/*.yaml")))
+
+
+def test_every_failure_has_a_label() -> None:
+    def branch(error: type[ProxyError]) -> list[type[ProxyError]]:
+        return [error] + [below for narrower in error.__subclasses__() for below in branch(narrower)]
+
+    tree = branch(ProxyError)
+    refused = {"rejected"}  # such a request has no answer that could end
+    assert (
+        set(END_REASONS) | refused == {error.end_reason for error in tree} | {"complete", "client_disconnect"} | refused
+    )
+    assert set(SOURCES) == {fault(error.__new__(error)) for error in tree}
