@@ -30,6 +30,7 @@ from proxy.telemetry import logs
 
 COMMANDS = ("serve", "check", "simulator")
 INTERRUPTED = 130  # as shells have it for a command that was stopped by SIGINT
+THREADS_YIELD_S = 0.0005  # those that write and send what was noted: Python's own 5 ms would show in every token
 COLLECT_EVERY = 20_000  # objects more than at the last look; Python's own 700 is for programs that make few
 
 _TRY_IT = """\
@@ -137,6 +138,8 @@ async def _check(options: argparse.Namespace) -> int:
 async def _serve(options: argparse.Namespace) -> int:
     config = _load(options, host=options.host, port=options.port, demo=options.demo)
     logs.configure(config.log_level, config.log_format)
+    logs.tell_of_crashes()
+    sys.setswitchinterval(THREADS_YIELD_S)
     async with contextlib.AsyncExitStack() as stack:
         if config.demo:
             stand_in = await stack.enter_async_context(simulator.serve())
@@ -172,6 +175,8 @@ def _tell(config: Config) -> None:
     for model in config.models:
         if model.ssl_verify is False:
             log.warning("tls.verification_disabled", model=model.name, api_base=model.api_base)
+    if config.log_messages:
+        log.warning("messages.logged", reason="LOG_MESSAGES is on: what callers write and are answered is in the log")
     log.info("config.loaded", source=config.source, models=[model.name for model in config.models], demo=config.demo)
 
 

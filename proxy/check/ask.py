@@ -43,10 +43,11 @@ async def ask_all(config: Config, prompts: Sequence[Prompt]) -> AsyncIterator[Ou
 
 def apart(config: Config) -> Config:
     """The same with every entry under a name of its own and nobody to stand in for it: which entry answers is
-    then certain."""
+    then certain. Nothing of it is recorded or traced."""
     named = zip(config.models, names(config), strict=True)
     models = tuple(replace(model, name=name, aliases=()) for model, name in named)
-    return replace(config, models=models, routing=replace(config.routing, fallbacks={}))
+    routing = replace(config.routing, fallbacks={})
+    return replace(config, models=models, routing=routing, run_records=None, capture=None, otel={})
 
 
 def names(config: Config) -> list[str]:

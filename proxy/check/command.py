@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from proxy.check import ask, pings, settings
 from proxy.check.outcome import Outcome
 from proxy.config import Config, ConfigError
+from proxy.config.secrets import without_secrets
 
 VALUE_WIDTH = 48
 Tell = Callable[[str], None]
@@ -65,5 +66,5 @@ def _tell_settings(config: Config, environ: Mapping[str, str], tell: Tell) -> No
 
 
 def _line(config: Config, outcome: Outcome) -> str:
-    note = settings.without_secrets(config, outcome.note)
+    note = without_secrets(config, outcome.note)
     return f"  {'FAILED' if outcome.failed else 'ok':<6}  {outcome.seconds:6.2f} s  {outcome.what}: {note}"

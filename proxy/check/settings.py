@@ -3,15 +3,13 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from proxy.config import Config, Model
 from proxy.config.addresses import MASK, masked
 from proxy.config.providers import OPENAI_COMPATIBLE, STACKSPOT
-from proxy.config.settings import ApiKey
 
 DEFAULT = "default"
-_NO_SETTINGS = ("models", "demo", "source", "warnings", "origins")
+_NO_SETTINGS = ("models", "demo", "otel", "source", "warnings", "origins")
 VARIABLES = {
     "host": "PROXY_HOST",
     "port": "PROXY_PORT",
@@ -55,6 +53,8 @@ def settings(config: Config, environ: Mapping[str, str]) -> Iterator[Setting]:
         if field.name == "redis_url" and value is not None:
             value, secret = masked(value), False
         yield from _settings(name, value, secret, config.origins, origin)
+    for name, value in config.otel.items():
+        yield Setting(name, MASK if name.endswith("_HEADERS") else masked(value), config.origins.get(name, DEFAULT))
     for name in _OF_THE_SYSTEM:
         for given in (name.lower(), name):
             if environ.get(given):
@@ -99,22 +99,6 @@ def origin(config: Config, model: Model, key: str) -> str:
     entry = model.path.removesuffix(".litellm_params")
     paths = {"name": f"{entry}.model_name", "aliases": f"{entry}.aliases", "target": f"{model.path}.model"}
     return config.origins.get(paths.get(key, f"{model.path}.{key}"), DEFAULT)
-
-
-def without_secrets(config: Config, text: str) -> str:
-    """``text``, which others had a hand in, with the secrets of the configuration masked."""
-    for secret in sorted(_secrets(config), key=len, reverse=True):
-        text = text.replace(secret, MASK)
-    return text
-
-
-def _secrets(config: Config) -> set[str]:
-    """Those long enough not to be found in any text."""
-    parts: tuple[Config | Model | ApiKey, ...] = (config, *config.models, *config.api_keys)
-    found = {str(getattr(part, field.name)) for part in parts for field in fields(part) if not field.repr}
-    if config.redis_url and (password := urlsplit(config.redis_url).password):
-        found |= {password, unquote(password)}
-    return {secret for secret in found if len(secret) >= 6}
 
 
 def _text(value: Any, secret: bool) -> str:

@@ -3,8 +3,8 @@
 import structlog
 
 from proxy.check.pings import ping_all
-from proxy.check.settings import without_secrets
 from proxy.config import Config
+from proxy.config.secrets import without_secrets
 
 log = structlog.get_logger()
 

@@ -28,6 +28,11 @@ class Environment:
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"{name}_FILE: {path} cannot be read: {error}") from None
 
+    def beginning(self, prefix: str) -> dict[str, str]:
+        """All variables whose names begin with ``prefix``."""
+        names = sorted({name for given in (self._real, self._dotenv) for name in given if name.startswith(prefix)})
+        return {name: value for name in names if (value := self(name)) is not None}
+
     def origin(self, name: str) -> str:
         """Where the value of a variable came from, for people."""
         for given in (name, f"{name}_FILE"):

@@ -139,6 +139,7 @@ def _from_environment(config: Config, notes: Notes) -> Config:
     variable("log_messages", "LOG_MESSAGES", _flag("LOG_MESSAGES"))
     if config.master_key is None:
         variable("master_key", "PROXY_API_KEY")
+    config = replace(config, otel=notes.variables("OTEL_"))
     return replace(config, quota=None) if config.demo else config
 
 

@@ -38,6 +38,12 @@ class Notes:
             self.origins[path] = self.environment.origin(name)
         return value
 
+    def variables(self, prefix: str) -> dict[str, str]:
+        """All variables whose names begin with ``prefix``, each a setting under its own name."""
+        found = self.environment.beginning(prefix)
+        self.origins |= {name: self.environment.origin(name) for name in found}
+        return found
+
     def warn_of_literal(self, node: Node) -> None:
         """``node`` holds a secret: it should not stand in a file."""
         if node.variable is None:

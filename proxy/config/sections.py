@@ -17,6 +17,7 @@ _SECTIONS = ("correlation", "timeouts", "limits", "tools", "quota")
 _NUMBERS = ("keepalive_s", "commit_after", "drain_timeout")
 _READ_AS: dict[Any, Callable[[Node], Any]] = {bool: Node.flag, int: at_least_one, float: positive}
 _FLAGS = ("strict_params", "enforce_max_tokens", "validate_on_start")
+_FOLDERS = ("run_records", "capture")
 _HEADER = re.compile(r"[A-Za-z0-9-]+")
 _TAKEN = frozenset(
     {"authorization", "connection", "content-length", "content-type", "cookie", "host", "transfer-encoding"}
@@ -41,7 +42,7 @@ class SectionReader:
     def proxy(self, config: Config, node: Node | None) -> Config:
         if node is None:
             return config
-        keys = node.fields((*_SECTIONS, *_NUMBERS, *_FLAGS, "api_keys"))
+        keys = node.fields((*_SECTIONS, *_NUMBERS, *_FLAGS, *_FOLDERS, "api_keys"))
         config = replace(
             config,
             correlation=self._correlation(keys.get("correlation")),
@@ -55,6 +56,8 @@ class SectionReader:
             config = self._notes.take(config, key, keys.get(key), Node.number)
         for key in _FLAGS:
             config = self._notes.take(config, key, keys.get(key), Node.flag)
+        for key in _FOLDERS:
+            config = self._notes.take(config, key, keys.get(key), Node.text)
         return config
 
     def _correlation(self, node: Node | None) -> Correlation:

@@ -136,6 +136,12 @@ class Config:
     api_keys: tuple[ApiKey, ...] = ()
     redis_url: str | None = field(default=None, repr=False)
     validate_on_start: bool = False
+    run_records: str | None = None
+    """The folder for a record of each run; relative to the working directory."""
+    capture: str | None = None
+    """The folder for upstreams' streams as they came."""
+    otel: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The variables of OpenTelemetry, by name; traces are sent where they say so."""
     source: str = "defaults"
     warnings: tuple[str, ...] = ()
     origins: Mapping[str, str] = field(default_factory=dict)

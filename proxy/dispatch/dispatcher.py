@@ -2,10 +2,11 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 from proxy.core.dialect import Outgoing
 from proxy.dispatch.deployment import Deployment
-from proxy.dispatch.transport import Reply, Transport
+from proxy.dispatch.transport import Reply, Tap, Transport
 from proxy.errors import ProxyError
 
 
@@ -17,9 +18,19 @@ class Refused(Exception):
         self.error = error
 
 
+class Recorder(Protocol):
+    """Keeps what upstreams send."""
+
+    def asked(self, deployment: Deployment) -> Tap | None:
+        """A request is about to go out; what is given listens in on its reply."""
+
+
 class Dispatcher:
-    def __init__(self, transport: Transport) -> None:
+    """With a ``recorder`` every reply is recorded."""
+
+    def __init__(self, transport: Transport, recorder: Recorder | None = None) -> None:
         self._transport = transport
+        self._recorder = recorder
 
     @asynccontextmanager
     async def admitted(self, deployment: Deployment, caller: str) -> AsyncIterator[None]:
@@ -51,14 +62,21 @@ class Dispatcher:
             reply.close()
 
     async def _open(self, deployment: Deployment, outgoing: Outgoing, headers: Mapping[str, str]) -> Reply:
-        credential, url = deployment.credential, deployment.base_url + outgoing.path
+        credential = deployment.credential
         authorization = await credential.authorization()
-        signed = _signed(outgoing, headers, authorization)
-        reply = await self._transport.post(url, signed, outgoing.body, deployment.tls)
+        reply = await self._post(deployment, outgoing, _signed(outgoing, headers, authorization))
         if reply.status == 401 and credential.invalidate(authorization):
             reply.close()
             signed = _signed(outgoing, headers, await credential.authorization())
-            reply = await self._transport.post(url, signed, outgoing.body, deployment.tls)
+            reply = await self._post(deployment, outgoing, signed)
+        return reply
+
+    async def _post(self, deployment: Deployment, outgoing: Outgoing, signed: Mapping[str, str]) -> Reply:
+        tap = self._recorder.asked(deployment) if self._recorder is not None else None
+        url = deployment.base_url + outgoing.path
+        reply = await self._transport.post(url, signed, outgoing.body, deployment.tls)
+        if tap is not None:
+            reply.listen(tap)
         return reply
 
 

@@ -1,7 +1,7 @@
 """The way of one inference request, from its body to the end of its answer."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import structlog
@@ -11,6 +11,7 @@ from proxy.config import Config
 from proxy.core.answer import Rendering
 from proxy.core.call import Call
 from proxy.core.dialect import Caller, Outgoing
+from proxy.core.quotes import without_quotes
 from proxy.core.turn import RoundEnd, Turn
 from proxy.dispatch.attempts import Attempts
 from proxy.dispatch.deployment import Deployment
@@ -26,6 +27,7 @@ from proxy.server.pump import Sink, pump
 from proxy.server.state import RECORD
 from proxy.server.watchdog import Watchdog, Watched
 from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.observers import Observers
 from proxy.telemetry.record import Record
 
 log = structlog.get_logger()
@@ -49,6 +51,7 @@ class Inference:
         dispatcher: Dispatcher,
         watchdog: Watchdog,
         metrics: Metrics,
+        observers: Observers,
     ) -> None:
         self._caller = caller
         self._config = config
@@ -58,6 +61,7 @@ class Inference:
         self._dispatcher = dispatcher
         self._watchdog = watchdog
         self._metrics = metrics
+        self._observers = observers
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         record = request[RECORD]
@@ -124,7 +128,8 @@ class Inference:
         return outlet.response
 
     def _turn(self, job: "_Job", render: Callable[[Call], Rendering]) -> Turn:
-        job.record.turn = turn = Turn(job.call, render)
+        turn = Turn(job.call, self._observers.overhearing(job.record, job.call, render))
+        self._metrics.begun(job.record, turn)
         return turn
 
     async def _converse(self, job: "_Job", turn: Turn, watched: Watched, sink: Sink, outlet: Outlet) -> None:
@@ -140,6 +145,7 @@ class Inference:
         """The headers that tell who answers, and what of the request has no effect there."""
         record = job.record
         record.model, record.provider, record.upstream = deployment.name, deployment.provider, deployment.label
+        self._metrics.moved(record)
         ignored = deployment.upstream.admit(job.call)
         if ignored and self._config.strict_params:
             raise InvalidRequest(f"{ignored[0]}: {deployment.name} cannot honour it", param=ignored[0])
@@ -157,28 +163,46 @@ class Inference:
                     waited = time.monotonic() - asked
                     outgoing = turn.begin(deployment.upstream)
                     if turn.rounds == 1:
-                        self._metrics.overhead(time.monotonic() - job.ready - waited)
-                try:
-                    async with watched.asking(), self._dispatcher.send(deployment, outgoing, passed_on) as reply:
-                        end = await self._round(turn, reply, sink, deployment.label)
-                except Refused as refused:
-                    again = turn.refused(refused.error)
-                    if again is None:
-                        raise refused.error from None
-                    end = RoundEnd(b"", again)
+                        self._metrics.overhead(time.monotonic() - job.ready - waited, job.record)
+                with self._observers.attempt(record, deployment) as attempt:
+                    end = await self._round(turn, watched, sink, deployment, outgoing, {**passed_on, **attempt.headers})
+                    attempt.ended(end.error or end.mends)
             if end.error is not None:
                 raise end.error
             if end.again is None:
                 return
             outgoing = end.again
 
-    async def _round(self, turn: Turn, reply: Reply, sink: Sink, label: str) -> RoundEnd:
-        opened = time.monotonic()
+    async def _round(
+        self,
+        turn: Turn,
+        watched: Watched,
+        sink: Sink,
+        deployment: Deployment,
+        outgoing: Outgoing,
+        headers: Mapping[str, str],
+    ) -> RoundEnd:
+        """One request to an upstream and what it comes to. ``headers`` go along with the dialect's own."""
+        try:
+            async with watched.asking(), self._dispatcher.send(deployment, outgoing, headers) as reply:
+                end = await self._answer(turn, reply, sink, deployment.label)
+        except Refused as refused:
+            again = turn.refused(refused.error)
+            end = RoundEnd(b"", again, mends=refused.error) if again else RoundEnd(b"", error=refused.error)
+        if wrong := end.error or end.mends:
+            wrong.reason = without_quotes(wrong.reason, turn.call)
+        return end
+
+    async def _answer(self, turn: Turn, reply: Reply, sink: Sink, label: str) -> RoundEnd:
+        opened, before = time.monotonic(), turn.events
         log.info("sse.connected", upstream=label, round=turn.rounds)
-        end = await pump(reply, turn, sink)
-        if end.out:
-            await sink.write(end.out)
-        log.info("sse.closed", upstream=label, events=turn.round_events, duration_ms=_ms(time.monotonic() - opened))
+        try:
+            end = await pump(reply, turn, sink)
+            if end.out:
+                await sink.write(end.out)
+        finally:
+            took = _ms(time.monotonic() - opened)
+            log.info("sse.closed", upstream=label, events=turn.events - before, duration_ms=took)
         if turn.upstream_ended:
             reply.settle()
         return end

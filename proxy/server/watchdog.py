@@ -6,7 +6,7 @@ times are true to a quarter of a second, and watching costs an answer nothing.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Self
@@ -79,12 +79,16 @@ class Watched:
 
 
 class Watchdog:
-    """``keepalive`` and ``commit_after`` are in seconds."""
+    """``keepalive`` and ``commit_after`` are in seconds. ``on_look`` is told at each look by how many it was late:
+    so long the event loop had no time for anybody."""
 
-    def __init__(self, timeouts: Timeouts, *, keepalive: float, commit_after: float) -> None:
+    def __init__(
+        self, timeouts: Timeouts, *, keepalive: float, commit_after: float, on_look: Callable[[float], None]
+    ) -> None:
         self._timeouts = timeouts
         self._keepalive = keepalive
         self._commit_after = commit_after
+        self._on_look = on_look
         self._answers: set[Watched] = set()
 
     def __len__(self) -> int:
@@ -110,8 +114,10 @@ class Watchdog:
     async def run(self) -> None:
         """Looks until cancelled."""
         while True:
+            due = time.monotonic() + LOOK_EVERY_S
             await asyncio.sleep(LOOK_EVERY_S)
             now = time.monotonic()
+            self._on_look(max(0.0, now - due))
             for watched in list(self._answers):
                 self._check(watched, now)
                 if watched.outlet is not None and not watched.scope.expired:

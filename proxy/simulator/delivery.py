@@ -37,11 +37,13 @@ def of_refusal(refusal: Refusal, outcome: Outcome = "refused") -> Delivery:
 
 def of_recording(recording: Recording) -> Delivery:
     return Delivery(
-        "complete" if recording.status < 400 else "scripted",
+        "complete" if recording.status < 400 and recording.ending == "clean" else "scripted",
         recording.status,
         recording.headers,
         recording.steps(),
-        before_status_s=recording.first_byte_s,
+        before_status_s=recording.headers_s,
+        writes_alone=True,
+        ending=recording.ending,
         generates=recording.status < 400,
     )
 

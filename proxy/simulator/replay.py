@@ -1,7 +1,9 @@
 """Captured streams, to be answered again with their own timing.
 
-One JSON file each: {"status": 200, "headers": {...}, "chunks": [[seconds since the start, base64], ...]}.
-Further keys are ignored.
+One JSON file each: {"status": 200, "headers": {...}, "headers_s": seconds since the start, "chunks": [[seconds since
+the start, base64], ...], "end": how}. Without headers_s the headers come with the first chunk. An end is clean, or
+close where the connection broke; of a stream that was left nobody knows the end, so it is passed over. Further keys are
+ignored.
 """
 
 import base64
@@ -9,9 +11,11 @@ import binascii
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Literal
 
 import orjson
 
+from .script import Ending
 from .strict import Invalid, read
 from .wire import Step
 
@@ -35,6 +39,8 @@ class _File:
     chunks: tuple[tuple[float, str], ...]
     status: int = 200
     headers: dict[str, str] | None = None
+    headers_s: float | None = None
+    end: Literal["clean", "close", "left"] = "clean"
 
     def __post_init__(self) -> None:
         if not 200 <= self.status <= 599:
@@ -46,15 +52,13 @@ class Recording:
     name: str
     status: int
     headers: dict[str, str]
+    headers_s: float
     chunks: tuple[tuple[float, bytes], ...]
-
-    @property
-    def first_byte_s(self) -> float:
-        return self.chunks[0][0] if self.chunks else 0.0
+    ending: Ending = "clean"
 
     def steps(self) -> Iterator[Step]:
-        """The body, from the first byte on."""
-        elapsed = self.first_byte_s
+        """The body, from the headers on."""
+        elapsed = self.headers_s
         for at, data in self.chunks:
             if at > elapsed:
                 yield at - elapsed
@@ -65,13 +69,14 @@ class Recording:
 def load(folder: Path) -> tuple[Recording, ...]:
     if not folder.is_dir():
         raise ReplayError(f"{folder} is not a folder")
-    recordings = tuple(_read(path) for path in sorted(folder.glob("*.json")))
+    recordings = tuple(found for path in sorted(folder.glob("*.json")) if (found := _read(path)) is not None)
     if not recordings:
-        raise ReplayError(f"{folder} holds no .json file")
+        raise ReplayError(f"{folder} holds no .json file of a stream that came to its end")
     return recordings
 
 
-def _read(path: Path) -> Recording:
+def _read(path: Path) -> Recording | None:
+    """None for a stream that was not read to its end."""
     known = {field.name for field in fields(_File)}
     try:
         value = orjson.loads(path.read_bytes())
@@ -85,5 +90,9 @@ def _read(path: Path) -> Recording:
         raise ReplayError(f"{path}: chunks: not base64: {error}") from error
     except ValueError as error:  # not JSON, or not of this shape
         raise ReplayError(f"{path}: {error}") from error
+    if file.end == "left":
+        return None
     headers = {k: v for k, v in (file.headers or {}).items() if k.lower() not in _OF_THE_CONNECTION}
-    return Recording(path.name, file.status, headers, chunks)
+    first_s = chunks[0][0] if chunks else 0.0
+    headers_s = first_s if file.headers_s is None else min(file.headers_s, first_s) if chunks else file.headers_s
+    return Recording(path.name, file.status, headers, headers_s, chunks, file.end)

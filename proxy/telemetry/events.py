@@ -5,7 +5,7 @@ import time
 import structlog
 
 from proxy.dispatch.deployment import Deployment
-from proxy.errors import ProxyError
+from proxy.errors import Internal, ProxyError
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.record import Record
 
@@ -14,26 +14,19 @@ log = structlog.get_logger()
 
 def request_ended(record: Record, status: int, metrics: Metrics) -> None:
     """One wide line, after one that says what went wrong if anything did."""
-    now = time.monotonic()
+    seconds = time.monotonic() - record.started
     error, turn = record.error, record.turn
     if error is not None:
         failed(record, error, metrics)
+    metrics.ended(record, seconds)
     line: dict[str, object] = {"model": record.model, "upstream": record.upstream, "status": status}
     line |= {
         "code": error.code if error is not None else None,
         "end_reason": record.end_reason,
-        "duration_ms": _ms(now - record.started),
+        "duration_ms": _ms(seconds),
     }
     if turn is not None:
-        first_token = record.first_write - record.started if record.first_write is not None else None
-        metrics.answer(
-            record.model or "",
-            turn,
-            reason=record.end_reason,
-            seconds=now - record.started,
-            first_token=first_token,
-            sent=record.sent,
-        )
+        first_token = record.first_token
         if turn.invalid_events:
             log.warning("sse.event_invalid", upstream=record.upstream, count=turn.invalid_events)
         for call in turn.calls:
@@ -49,6 +42,7 @@ def request_ended(record: Record, status: int, metrics: Metrics) -> None:
             "rounds": turn.rounds,
             "prompt_tokens": usage.prompt,
             "completion_tokens": usage.completion,
+            "tokens": usage.prompt + usage.completion,
             "bytes": record.sent,
         }
         if turn.call.session is not None:
@@ -58,11 +52,11 @@ def request_ended(record: Record, status: int, metrics: Metrics) -> None:
 
 def failed(record: Record, error: ProxyError, metrics: Metrics) -> None:
     """One line that says what went wrong, and with whom."""
+    metrics.attempt_failed(record.provider, error)
     if error.source == "upstream":
         log.error("upstream.failed", upstream=record.upstream, code=error.code, reason=error.reason)
-        metrics.upstream_error(record.provider, error)
-    elif record.turn is None:
-        log.warning("request.rejected", status=error.status, code=error.code, reason=error.reason)
+    elif not (record.sent or isinstance(error, Internal)):  # which has an event of its own
+        log.warning("request.rejected", status=error.status, code=error.code, param=error.param, reason=error.reason)
 
 
 class LoginEvents:
@@ -95,8 +89,7 @@ class RetryEvents:
 
     def _failed(self, failed: Deployment, error: ProxyError, kind: str) -> None:
         self._metrics.retried(failed.name, kind)
-        if error.source == "upstream":
-            self._metrics.upstream_error(failed.provider, error)
+        self._metrics.attempt_failed(failed.provider, error)
 
 
 class SharingEvents:
@@ -104,14 +97,14 @@ class SharingEvents:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        metrics.shared.set(1)
+        metrics.shared(True)
 
     def lost(self, reason: str) -> None:
-        self._metrics.shared.set(0)
+        self._metrics.shared(False)
         log.warning("redis.lost", reason=reason)
 
     def restored(self) -> None:
-        self._metrics.shared.set(1)
+        self._metrics.shared(True)
         log.info("redis.restored")
 
 

@@ -3,6 +3,8 @@
 import json
 import logging
 import sys
+import threading
+from types import TracebackType
 from typing import Any
 
 import orjson
@@ -23,7 +25,7 @@ def configure(level: str, form: str) -> None:
     console = for_people(form)
     threshold = logging.getLevelNamesMapping()[level]
     renderers: list[Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())]
+        [structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback)]
         if console
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_dumps)]
     )
@@ -43,6 +45,19 @@ def configure(level: str, form: str) -> None:
     logging.getLogger("aiohttp.server").addFilter(_without_traceback_for_bad_http)
     logging.basicConfig(handlers=[handler], level=max(threshold, logging.WARNING), force=True)
     logging.captureWarnings(True)
+
+
+def tell_of_crashes() -> None:
+    """What nobody catches is an event as well, in place of Python's own lines on standard error."""
+    log = structlog.get_logger()
+
+    def crashed(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+        if not issubclass(kind, KeyboardInterrupt):
+            log.critical("process.crashed", exc_info=(kind, error, trace))
+
+    sys.excepthook = crashed
+    threading.excepthook = lambda crash: crashed(crash.exc_type, crash.exc_value, crash.exc_traceback)
+    sys.unraisablehook = lambda crash: crashed(crash.exc_type, crash.exc_value, crash.exc_traceback)
 
 
 def for_people(form: str) -> bool:
@@ -67,8 +82,13 @@ def _library_event(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     return event
 
 
-def _dumps(value: Any, default: Any = str, **_: Any) -> str:
+def to_json(value: object) -> bytes:
+    """On one line. No line is lost for what orjson cannot write: huge numbers, halves of characters."""
     try:
-        return orjson.dumps(value, default=default).decode()
-    except orjson.JSONEncodeError:  # a number or a text that it does not know how to write: no line is lost
-        return json.dumps(value, default=str)
+        return orjson.dumps(value, default=str)
+    except orjson.JSONEncodeError:
+        return json.dumps(value, default=str).encode()
+
+
+def _dumps(value: Any, **_: Any) -> str:
+    return to_json(value).decode()

@@ -1,139 +1,178 @@
-"""The Prometheus metrics. Label values are bounded by the configuration: a model that is not configured is
-``other``, and nothing that a caller or a model makes up becomes a label."""
+"""What is counted and measured, for Prometheus. Label values are bounded by the configuration: a model that is not
+configured is ``other``, and nothing that a caller or a model makes up becomes a label."""
 
 import platform
-from collections.abc import Iterable
-from functools import lru_cache
+from collections.abc import Iterable, Iterator
 
 from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
     GCCollector,
-    Histogram,
     PlatformCollector,
     ProcessCollector,
     disable_created_metrics,
 )
 
 from proxy import __version__
-from proxy.core.answer import Usage
 from proxy.core.turn import Turn
-from proxy.errors import ProxyError
+from proxy.errors import (
+    BodyTooSlow,
+    CreditSpent,
+    KeyLimitExceeded,
+    ProxyError,
+    QuotaExceeded,
+    UpstreamError,
+    UpstreamRateLimited,
+)
+from proxy.telemetry.children import ModelChildren
+from proxy.telemetry.families import Families
+from proxy.telemetry.record import Record
+from proxy.telemetry.tally import Tally
 
-DURATION = [0.01 * 2**n for n in range(16)]
-FIRST_TOKEN = [.001, .005, .01, .02, .04, .06, .08, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10, 20, 40, 80, 160]  # fmt: skip
-OVERHEAD = [5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.5]
-SIZE = [4**n for n in range(4, 13)]
-WAIT = [0.001, 0.01, 0.1, 0.5, 1, 2.5, 5, 10, 20, 30, 45, 60, 120]
-LOGIN = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
+OTHER = "other"
+NOBODY = "none"
+EXEMPLAR_CHARS = 128
+"""How long the names and values of an exemplar may be together, says OpenMetrics."""
+
+
+def fault(error: ProxyError) -> str:
+    """Whose it is. An account that was asked for more than it may is nobody's failure but the quota's."""
+    if isinstance(error, QuotaExceeded | UpstreamRateLimited | CreditSpent):
+        return "quota"
+    return "caller" if isinstance(error, KeyLimitExceeded) else error.source
 
 
 class Metrics:
-    """All metrics of one proxy, in a registry of their own."""
+    """All metrics of one proxy, in a registry of their own. ``models`` are names and their providers."""
 
-    def __init__(self, models: Iterable[str]) -> None:
+    def __init__(self, models: Iterable[tuple[str, str]]) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # twice the series for a time that nobody asks for
         self.registry = registry = CollectorRegistry()
-        self._models = frozenset(models)
         PlatformCollector(registry)
         ProcessCollector(registry=registry)
         GCCollector(registry)
+        self._families = families = Families(registry)
+        self.streams = families.streams
+        self._shared: Gauge | None = None
+        self._tallies: set[Tally] = set()
+        self._requests: dict[tuple[str, str, int], Counter] = {}
 
-        def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(name, text, labels, registry=registry)
-
-        def histogram(name: str, text: str, buckets: Iterable[float], *labels: str) -> Histogram:
-            return Histogram(name, text, labels, buckets=tuple(buckets), registry=registry)
-
-        self._requests = counter("proxy_requests_total", "Requests answered.", "route", "model", "status")
-        self._chunks = counter(
-            "proxy_stream_chunks_total", "Events read from upstreams, chunks made for callers.", "model", "direction"
-        )
-        self._tool_calls = counter("proxy_tool_calls_total", "Tool calls found in answers.", "model", "outcome")
-        self._logins = histogram("proxy_jwt_fetch_seconds", "Time of a login at the upstream.", LOGIN, "outcome")
-        self._duration = histogram(
-            "proxy_request_duration_seconds", "Time from request to end of answer.", DURATION, "model", "stream"
-        )
-        self._first_token = histogram(
-            "proxy_time_to_first_token_seconds", "Time from request to the first bytes sent.", FIRST_TOKEN, "model"
-        )
-        self._overhead = histogram(
-            "proxy_overhead_seconds", "What the proxy itself added before the upstream request left.", OVERHEAD
-        )
-        self.streams = Gauge("proxy_streams_in_flight", "Answers under way.", registry=registry)
-        self._ends = counter("proxy_stream_ends_total", "How answers ended.", "model", "reason")
-        self._upstream_errors = counter("proxy_upstream_errors_total", "Failures of upstreams.", "upstream", "kind")
-        self._retries = counter(
-            "proxy_retries_total", "Tries that failed and were followed by another.", "model", "kind"
-        )
-        self._quota_wait = histogram(
-            "proxy_quota_wait_seconds", "Time that requests waited for the quota of their account.", WAIT
-        )
-        self.shared = Gauge(
-            "proxy_shared_state_up",
-            "1 while Redis is reached, if one is configured.",
-            registry=registry,
-        )
-        self._tokens = counter("proxy_tokens_total", "Tokens, as counted by the upstream.", "model", "type")
-        self._size = histogram("proxy_response_size_bytes", "Bytes sent to the caller.", SIZE, "model")
-        self._rejections = counter(
-            "proxy_correlation_rejections_total", "Requests refused for their correlation id.", "reason"
-        )
-        Gauge("proxy_build_info", "Version.", ("version", "python"), registry=registry).labels(
-            __version__, platform.python_version()
-        ).set(1)
-        for reason in ("missing", "invalid"):
-            self._rejections.labels(reason)
-
-    def label(self, model: str | None) -> str:
-        return model if model in self._models else "other"
+        served = frozenset(models)
+        self._children = {name: ModelChildren(families, name) for name in (*(name for name, _ in served), OTHER)}
+        for provider in {provider for _, provider in served}:
+            for kind in _kinds(UpstreamError):
+                families.upstream_errors.labels(provider, kind)
+        self._logins = {outcome: families.logins.labels(outcome) for outcome in ("succeeded", "failed")}
+        self._rejections = {reason: families.rejections.labels(reason) for reason in ("missing", "invalid")}
+        families.build.labels(__version__, platform.python_version()).set(1)
 
     def login(self, outcome: str, seconds: float) -> None:
-        self._logins.labels(outcome).observe(seconds)
+        self._logins[outcome].observe(seconds)
 
-    def overhead(self, seconds: float) -> None:
-        self._overhead.observe(seconds)
+    def overhead(self, seconds: float, record: Record) -> None:
+        self._families.overhead.observe(seconds, _exemplar(record))
 
     def correlation_rejected(self, reason: str) -> None:
-        self._rejections.labels(reason).inc()
+        self._rejections[reason].inc()
 
-    def upstream_error(self, upstream: str, error: ProxyError) -> None:
-        self._upstream_errors.labels(upstream, error.code).inc()
+    def attempt_failed(self, provider: str, error: ProxyError) -> None:
+        """One try failed, whether or not another followed."""
+        if isinstance(error, QuotaExceeded):
+            self._families.quota_refusals.inc()
+        elif isinstance(error, UpstreamError):
+            self._families.upstream_errors.labels(provider or NOBODY, error.code or NOBODY).inc()
 
     def retried(self, model: str, kind: str) -> None:
-        self._retries.labels(self.label(model), kind).inc()
+        self._of(model).retries[kind].inc()
 
     def waited(self, seconds: float) -> None:
-        self._quota_wait.observe(seconds)
+        self._families.quota_wait.observe(seconds)
+
+    def shared(self, up: bool) -> None:
+        """What replicas share is shared. Never told where nothing is to be: an alert must not take that for a loss."""
+        if self._shared is None:
+            self._shared = Gauge("proxy_shared_state_up", "1 while Redis is reached.", registry=self.registry)
+        self._shared.set(up)
+
+    def looked(self, late: float) -> None:
+        """The watchdog has looked, ``late`` seconds after it wanted to."""
+        self._families.lag.observe(late)
+        for tally in self._tallies:
+            tally.flush()
 
     def request(self, route: str, model: str | None, status: int) -> None:
-        self._request(route, self.label(model), status).inc()
+        label = model if model in self._children else OTHER
+        child = self._requests.get((route, label, status))
+        if child is None:
+            child = self._requests[route, label, status] = self._families.requests.labels(route, label, str(status))
+        child.inc()
 
-    def answer(
-        self, model: str, turn: Turn, *, reason: str, seconds: float, first_token: float | None, sent: int
+    def begun(self, record: Record, turn: Turn) -> None:
+        """The request was understood; from here on its chunks are counted."""
+        record.turn, record.tally = turn, Tally(turn, self._of(record.model))
+        self._tallies.add(record.tally)
+
+    def moved(self, record: Record) -> None:
+        """Another model answers than the one before."""
+        if record.tally is not None:
+            record.tally.move(self._of(record.model))
+
+    def ended(self, record: Record, seconds: float) -> None:
+        """A request for an answer is over, answered or not."""
+        children, exemplar = self._of(record.model), _exemplar(record)
+        if record.error is not None:
+            children.failed[fault(record.error)].inc(exemplar=exemplar)
+        if record.turn is not None:
+            self._answer(record, record.turn, seconds, children, exemplar)
+        begun = record.turn is not None or isinstance(record.error, BodyTooSlow)
+        if begun and (end := children.ends.get(record.end_reason)) is not None:  # none for one that was refused
+            end.inc(exemplar=exemplar)
+
+    def _answer(
+        self, record: Record, turn: Turn, seconds: float, children: ModelChildren, exemplar: dict[str, str]
     ) -> None:
-        """Counts an answer at its end, whole or not."""
-        label = self.label(model)
-        self._ends.labels(label, reason).inc()
-        self._duration.labels(label, "true" if turn.call.stream else "false").observe(seconds)
-        if first_token is not None:
-            self._first_token.labels(label).observe(first_token)
-        self._size.labels(label).observe(sent)
-        self._chunks.labels(label, "upstream").inc(turn.events)
-        self._chunks.labels(label, "downstream").inc(turn.chunks)
-        repaired = sum(call.repaired for call in turn.calls)
-        self._tool_calls.labels(label, "parsed").inc(len(turn.calls) - repaired)
-        self._tool_calls.labels(label, "repaired").inc(repaired)
-        self._tool_calls.labels(label, "invalid").inc(turn.invalid_calls)
-        self._count_tokens(label, turn.usage)
-
-    def _count_tokens(self, label: str, usage: Usage) -> None:
-        self._tokens.labels(label, "prompt").inc(usage.prompt)
-        self._tokens.labels(label, "completion").inc(usage.completion)
+        if record.tally is not None:
+            record.tally.flush()
+            self._tallies.discard(record.tally)
+        (children.streamed if turn.call.stream else children.whole).observe(seconds, exemplar)
+        children.size.observe(record.sent)
+        repaired, usage = sum(call.repaired for call in turn.calls), turn.usage
+        children.tool_calls["parsed"].inc(len(turn.calls) - repaired)
+        children.tool_calls["repaired"].inc(repaired)
+        children.tool_calls["invalid"].inc(turn.invalid_calls)
+        children.tokens["prompt"].inc(usage.prompt)
+        children.tokens["completion"].inc(usage.completion)
         if usage.estimated:
-            self._tokens.labels(label, "estimated").inc(usage.prompt + usage.completion)
+            children.tokens["estimated"].inc(usage.prompt + usage.completion)
+        if not record.provider:
+            return  # nobody was asked
+        gen_ai, first_token = children.gen_ai(record.provider), record.first_token
+        gen_ai.operations.observe(seconds, exemplar)
+        if first_token is not None:
+            children.first_token.observe(first_token, exemplar)
+            gen_ai.first_token.observe(first_token, exemplar)
+        if usage.prompt or usage.completion:
+            gen_ai.input.observe(usage.prompt, exemplar)
+            gen_ai.output.observe(usage.completion, exemplar)
 
-    @lru_cache(maxsize=1024)  # noqa: B019 - one instance lives as long as the process
-    def _request(self, route: str, label: str, status: int) -> Counter:
-        return self._requests.labels(route, label, str(status))
+    def _of(self, model: str | None) -> ModelChildren:
+        return self._children.get(model or OTHER) or self._children[OTHER]
+
+
+def _exemplar(record: Record) -> dict[str, str]:
+    """What leads from a point of a graph to the trace of one request, or to its log lines."""
+    if record.trace_id:
+        return {"trace_id": record.trace_id}
+    sent = record.correlation_id
+    fits = sent is not None and len("correlation_id") + len(sent) <= EXEMPLAR_CHARS
+    return {"correlation_id": sent} if sent and fits else {"request_id": record.id}
+
+
+def _kinds(error: type[ProxyError]) -> Iterator[str]:
+    """The codes at the ends of a branch of the errors' tree."""
+    narrower = error.__subclasses__()
+    if not narrower:
+        yield error.code or NOBODY
+    for branch in narrower:
+        yield from _kinds(branch)

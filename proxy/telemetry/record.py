@@ -1,9 +1,15 @@
 """What is noted about one request while it runs, for its log line and the metrics at its end."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from proxy.core.turn import Turn
 from proxy.errors import ProxyError
+from proxy.telemetry.tally import Tally
+from proxy.telemetry.transcript import Transcript
+
+if TYPE_CHECKING:  # needs an extra at run time
+    from proxy.telemetry.spans import RequestSpan
 
 
 @dataclass(slots=True)
@@ -15,17 +21,29 @@ class Record:
     route: str
     started: float
     correlation_id: str | None = None
+    trace_id: str | None = None
     caller: str = ""
     """The name of the caller's key, where there are keys."""
     model: str | None = None
     provider: str = ""
     upstream: str | None = None
     turn: Turn | None = None
+    tally: Tally | None = None
+    span: "RequestSpan | None" = None
+    transcript: Transcript | None = None
+    """What the answer said, where somebody asks for that."""
     error: ProxyError | None = None
     first_write: float | None = None
     sent: int = 0
     left: bool = False
     """The caller went away before the end."""
+
+    @property
+    def first_token(self) -> float | None:
+        """Seconds until the first of a streamed answer went out; None when none did, or only an error."""
+        if self.first_write is None or self.turn is None or not self.turn.rendered:
+            return None
+        return self.first_write - self.started
 
     @property
     def end_reason(self) -> str:

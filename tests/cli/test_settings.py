@@ -1,12 +1,13 @@
 """What ``check`` lists: all settings, whatever is added to them, and of secrets nothing."""
 
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 
-from proxy.check.settings import of_model, settings, without_secrets
+from proxy.check.settings import of_model, settings
 from proxy.config import Config, Model
+from proxy.config.secrets import without_secrets
 from proxy.config.settings import ApiKey, Quota
 
-OUTSIDE = {"models", "demo", "warnings", "origins"}
+OUTSIDE = {"models", "demo", "otel", "warnings", "origins"}
 PLANTED = {"master_key": "planted-master", "redis_url": "redis://:pl%40nted@h:1/0"}
 MODEL = Model("m", "stackspot", "agent", client_secret="planted-secret", api_key="planted-key")
 CONFIG = Config(
@@ -33,6 +34,13 @@ def test_no_secret_is_listed() -> None:
     assert "planted" not in text
     assert "pl%40nted" not in text
     assert 6 == text.count("********")
+
+
+def test_opentelemetry_is_listed_by_its_variables() -> None:
+    otel = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://u:planted@c:4318", "OTEL_EXPORTER_OTLP_HEADERS": "x=planted-header"}
+    listed = {setting.name: setting.value for setting in settings(replace(CONFIG, otel=otel), {})}
+    assert ("http://********@c:4318", "********") == tuple(listed[name] for name in otel)
+    assert "to ********" == without_secrets(replace(CONFIG, otel=otel), "to planted-header")
 
 
 def test_secrets_are_taken_out_of_what_others_say() -> None:

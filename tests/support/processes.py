@@ -90,7 +90,7 @@ class Proxy(Process):
     ) -> None:
         command = [sys.executable, "-m", module, *arguments]
         super().__init__(command, {"PROXY_PORT": "0", "LOG_LEVEL": "DEBUG"} | dict(env), cwd)
-        self.url = self.wait_for(r'"url":"(http://[^"]+)"')[1]
+        self.url = self.wait_for(r'(?:"url":"|url=)(http://[^"\s]+)')[1]
         self.client = httpx.Client(base_url=self.url, timeout=30)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
@@ -123,8 +123,8 @@ class Proxy(Process):
 class StandIn(Process):
     """The StackSpot simulator as a process, with its control routes."""
 
-    def __init__(self, cwd: Path) -> None:
-        super().__init__([sys.executable, "-m", "proxy", "simulator", "--port", "0"], {}, cwd)
+    def __init__(self, cwd: Path, *arguments: str) -> None:
+        super().__init__([sys.executable, "-m", "proxy", "simulator", "--port", "0", *arguments], {}, cwd)
         self.url = self.wait_for(r"listens on (http://[^;\s]+)")[1]
         self.client = httpx.Client(base_url=self.url, timeout=30)
 

@@ -1,0 +1,206 @@
+"""Run records: seed 001's files and fields, written beside the requests and never in their way."""
+
+import json
+import platform
+import resource
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.config.test_load import STACKSPOT
+from tests.conftest import Launch
+from tests.support.chat import WEATHER_TOOL, ask, frames, stream
+from tests.support.processes import CREDENTIALS, Proxy, StandIn
+from tests.support.provider.process import Provider
+from tests.telemetry.conftest import MODELS, PLANTED_KEY
+
+RECORDS = "proxy: {run_records: runs/}\n"
+CALL = 'FUNCTION_CALL_START\nget_weather\narguments: {"city": "Recife"}\nFUNCTION_CALL_END'
+SOON_S = 3.0  # a second is promised; the machine may be busy
+START_S = 10.0
+
+
+def file_of(folder: Path, name: str) -> Path:
+    """A file of the one run there is, once there is something in it."""
+    deadline = time.monotonic() + START_S
+    while not (found := [path for path in folder.glob(f"runs/*/{name}") if path.stat().st_size]):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    (path,) = found
+    return path
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    text = file_of(folder, "interactions.jsonl").read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def line_of(folder: Path, correlation_id: str) -> dict[str, Any]:
+    """The one line of a request, which may take a moment to be there."""
+    deadline = time.monotonic() + SOON_S
+    while not (found := [line for line in lines(folder) if line["correlation_id"] == correlation_id]):
+        assert time.monotonic() < deadline, lines(folder)
+        time.sleep(0.02)
+    (line,) = found
+    return line
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A proxy that keeps records, and where."""
+
+    proxy: Proxy
+    folder: Path
+
+
+def recorded(stand_in: StandIn, provider: Provider, folder: Path, **env: str) -> Iterator[Recorded]:
+    (folder / "config.yaml").write_text(MODELS.format(base=provider.base_url) + RECORDS)
+    proxy = Proxy(env=CREDENTIALS | stand_in.env | {"KEY": PLANTED_KEY} | env, cwd=folder)
+    yield Recorded(proxy, folder)
+    assert 0 == proxy.stop()
+
+
+@pytest.fixture(scope="module")
+def plain(stand_in: StandIn, provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
+    yield from recorded(stand_in, provider, tmp_path_factory.mktemp("plain"))
+
+
+@pytest.fixture(scope="module")
+def telling(stand_in: StandIn, provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
+    """With what was said."""
+    yield from recorded(stand_in, provider, tmp_path_factory.mktemp("telling"), LOG_MESSAGES="true")
+
+
+def test_the_manifest(launch: Launch, tmp_path: Path) -> None:
+    """It is there before any request has come."""
+    before = time.time()
+    launch(STACKSPOT + RECORDS)
+    path = file_of(tmp_path, "manifest.json")
+    manifest = json.loads(path.read_text())
+    expected = {"run_id": path.parent.name, "python_version": platform.python_version(), "models": ["chat"]}
+    assert expected.items() <= manifest.items()
+    assert {"aiohttp", "orjson"} <= manifest["dependencies"].keys()
+    assert manifest["git_sha"] is None or 40 <= len(manifest["git_sha"])
+    assert manifest["config_digest"].startswith("sha256:")
+    assert START_S > datetime.fromisoformat(manifest["started_at"]).timestamp() - before
+    assert CREDENTIALS["CLIENT_SECRET"] not in path.read_text()
+    assert (path.parent / "interactions.jsonl").is_file()
+
+
+@pytest.mark.parametrize("streamed", [True, False], ids=["stream", "whole"])
+def test_a_line_for_each_request(plain: Recorded, stand_in: StandIn, correlation_id: str, streamed: bool) -> None:
+    stand_in.script(correlation_id, {"text": "planted answer", "tokens": {"input": 70, "output": 5}})
+    said = {"model": "agent", "text": "planted prompt", "session_id": "s-1"}
+    if streamed:
+        with stream(plain.proxy, correlation_id, **said) as reply:
+            frames(reply)
+    else:
+        ask(plain.proxy, correlation_id, **said)
+    line = line_of(plain.folder, correlation_id)
+    logged = plain.proxy.wait_event(event="request.finished", correlation_id=correlation_id)
+    assert {
+        "run_id": file_of(plain.folder, "manifest.json").parent.name, "request_id": logged["request_id"],
+        "session_id": "s-1", "model": "agent", "provider": "stackspot", "upstream": logged["upstream"],
+        "status": 200, "stream": streamed, "end_reason": "complete", "error": None, "tool_calls": 0,
+        "usage": {"prompt_tokens": 70, "completion_tokens": 5, "total_tokens": 75, "estimated": False},
+    }.items() <= line.items()  # fmt: skip
+    assert (0 < line["ttft_ms"] < line["latency_ms"]) if streamed else line["ttft_ms"] is None
+    assert 50 > abs(line["latency_ms"] - logged["duration_ms"])
+    assert "planted" not in file_of(plain.folder, "interactions.jsonl").read_text()
+
+
+def test_failures_and_refusals_have_their_lines(plain: Recorded, stand_in: StandIn, correlation_id: str) -> None:
+    stand_in.script(correlation_id, {"deltas": ["One "], "cut": {"how": "clean", "after": 1}})
+    with stream(plain.proxy, correlation_id, model="agent") as reply:
+        frames(reply)
+    line = line_of(plain.folder, correlation_id)
+    assert ("upstream_truncated", "upstream_truncated", 200) == (line["end_reason"], line["error"], line["status"])
+    ask(plain.proxy, f"{correlation_id}-unknown", model="none")
+    line = line_of(plain.folder, f"{correlation_id}-unknown")
+    assert ("rejected", "model_not_found", 404, None) == (
+        line["end_reason"], line["error"], line["status"], line["usage"],
+    )  # fmt: skip
+
+
+def test_texts_when_asked_for(telling: Recorded, stand_in: StandIn, correlation_id: str) -> None:
+    stand_in.script(correlation_id, {"text": "All is well."}, {"text": CALL})
+    ask(telling.proxy, correlation_id, model="agent", text=f"How are things? {PLANTED_KEY}")
+    line = line_of(telling.folder, correlation_id)
+    assert [{"role": "user", "content": "How are things? ********"}] == line["messages"]
+    assert ("All is well.", []) == (line["output"], line["output_tool_calls"])
+    stand_in.script(f"{correlation_id}-call", {"text": CALL})
+    ask(telling.proxy, f"{correlation_id}-call", model="agent", tools=[WEATHER_TOOL])
+    line = line_of(telling.folder, f"{correlation_id}-call")
+    assert [{"name": "get_weather", "arguments": '{"city": "Recife"}'}] == line["output_tool_calls"]
+
+
+@pytest.mark.parametrize("streamed", [True, False], ids=["stream", "whole"])
+def test_texts_of_an_answer_that_is_passed_through(
+    telling: Recorded, provider: Provider, correlation_id: str, streamed: bool
+) -> None:
+    provider.script(correlation_id, {"text": "All is well.", "tool_calls": [{"name": "look", "arguments": {"at": 1}}]})
+    if streamed:
+        with stream(telling.proxy, correlation_id, model="gpt") as reply:
+            frames(reply)
+    else:
+        ask(telling.proxy, correlation_id, model="gpt")
+    line = line_of(telling.folder, correlation_id)
+    (call,) = line["output_tool_calls"]
+    assert ("All is well.", "look", {"at": 1}) == (line["output"], call["name"], json.loads(call["arguments"]))
+
+
+def test_the_last_lines_are_written_at_the_end(launch: Launch, tmp_path: Path) -> None:
+    proxy = launch(STACKSPOT + RECORDS)
+    for number in range(20):
+        ask(proxy, f"last-{number}", model="none")
+    assert 0 == proxy.stop()
+    assert 20 == len(lines(tmp_path))
+
+
+def ask_in_turn(proxy: Proxy, name: str, count: int) -> None:
+    """Each is refused, which is quickly done, and waited for until it is written or lost."""
+    for number in range(count):
+        assert 404 == ask(proxy, f"{name}-{number}", model="none").status_code
+        time.sleep(0.3)
+
+
+def test_a_full_disk_is_told_once_and_survived(launch: Launch, tmp_path: Path) -> None:
+    proxy = launch(STACKSPOT + RECORDS)
+    ask(proxy, "before", model="none")
+    line_of(tmp_path, "before")
+    file_of(tmp_path, "manifest.json")
+    size = file_of(tmp_path, "interactions.jsonl").stat().st_size
+    limits = resource.prlimit(proxy.process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(proxy.process.pid, resource.RLIMIT_FSIZE, (size + 100, limits[1]))
+    ask_in_turn(proxy, "full", 3)
+    failed = proxy.wait_event(event="run_records.failed")
+    assert ("error", "File too large") == (failed["level"], failed["reason"])
+    resource.prlimit(proxy.process.pid, resource.RLIMIT_FSIZE, limits)
+    ask(proxy, "behind", model="none")
+    line_of(tmp_path, "behind")
+    assert 3 == proxy.wait_event(event="run_records.restored")["lost"]
+    assert 1 == len(proxy.events(event="run_records.failed"))
+    assert ["before", "behind"] == [line["correlation_id"] for line in lines(tmp_path)]
+    assert 0 == proxy.stop()
+    assert 3 == proxy.events(event="run_records.incomplete")[0]["lost"]
+
+
+def test_a_folder_that_cannot_be_made_is_survived(launch: Launch, tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("in the way")
+    proxy = launch(STACKSPOT + RECORDS)
+    ask_in_turn(proxy, "lost", 2)
+    assert "runs" in proxy.wait_event(event="run_records.failed")["folder"]
+    (tmp_path / "runs").unlink()
+    ask(proxy, "behind", model="none")
+    line_of(tmp_path, "behind")
+    assert 1 == len(proxy.events(event="run_records.failed"))
+
+
+def test_without_it_nothing_is_written(launch: Launch, tmp_path: Path) -> None:
+    ask(launch(STACKSPOT), "nothing", model="chat")
+    assert not (tmp_path / "runs").exists()
