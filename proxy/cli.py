@@ -31,7 +31,7 @@ from proxy.telemetry import logs
 COMMANDS = ("serve", "check", "simulator")
 INTERRUPTED = 130  # as shells have it for a command that was stopped by SIGINT
 THREADS_YIELD_S = 0.0005  # those that write and send what was noted: Python's own 5 ms would show in every token
-COLLECT_EVERY = 20_000  # objects more than at the last look; Python's own 700 is for programs that make few
+COLLECT_EVERY = 2_000  # objects more than at the last look; Python's own 700 is for programs that make few
 
 _TRY_IT = """\
 

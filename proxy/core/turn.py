@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from typing import cast
 
 from proxy.core.answer import Finish, Rendering, Usage, Verbatim
@@ -50,8 +51,6 @@ class Turn:
         self.ceiling = ceiling
         """How many rounds there may be; may be changed on the way."""
         self.committed = False
-        self.rendered = False
-        """Something was told to the caller's rendering, sent or not: it cannot be told again."""
         self.rounds = 0
         self.calls: list[DetectedCall] = []
         self.invalid_calls = 0
@@ -62,7 +61,7 @@ class Turn:
         self._exchange: Exchange
         self._readers: list[Reader] = []
         self._reader: Reader
-        self._round: _Round
+        self._round = _Round(self._rendering, self.calls)
         self._tried: set[type[ProxyError]] = set()
         self._correction: InvalidAnswer | None = None
         self._room: float | None = None
@@ -79,6 +78,11 @@ class Turn:
     @property
     def _untold(self) -> bool:
         return not self.committed and (self._upstream is None or self._exchange.repeatable)
+
+    @property
+    def rendered(self) -> bool:
+        """Something was told to the caller's rendering, sent or not: it cannot be told again."""
+        return self._round.rendered
 
     @property
     def round_over(self) -> bool:
@@ -124,8 +128,8 @@ class Turn:
         is kept. Not once the turn is committed."""
         if self._upstream is not None:
             self._rendering = self._render(self.call)
-            self.rendered = False
             self.calls.clear()
+            self._round = _Round(self._rendering, self.calls)
             self._tried.clear()
             self._correction = self._room = None
         self._upstream = upstream
@@ -135,6 +139,8 @@ class Turn:
         """What goes to the caller now that the upstream has sent ``data``; often nothing."""
         if not self._round.over:
             self._reader.receive_data(data)
+            if self._round.over:
+                self._finish()
         out = self._rendering.take()
         if out:
             self.committed = True
@@ -144,6 +150,7 @@ class Turn:
         """The upstream has ended cleanly, or its round is over."""
         if not self.round_over:
             self._reader.receive_eof()
+            self._finish()
         return self._end_round()
 
     def refused(self, error: ProxyError) -> Outgoing | None:
@@ -157,6 +164,7 @@ class Turn:
         error can become the response itself."""
         if self._readers and not self._round.over:
             self._reader.receive_error(error)
+            self._finish()
         out = self._take()
         if self.committed or opened:
             self._rendering.fail(error)
@@ -167,10 +175,23 @@ class Turn:
         assert self._upstream is not None, "begin() comes first"
         self._exchange = self._upstream.exchange(self.call, Round(self.rounds, self._correction, self._room))
         self.rounds += 1
-        self._round = _Round(self, self._rendering, self._correction)
+        self._round = _Round(
+            self._rendering,
+            self.calls,
+            correction=self._correction,
+            rendered=self._round.rendered,
+            room=inf if self.call.stream else COLLECTED,
+        )
         self._reader = self._exchange.reader(self._round)
         self._readers.append(self._reader)
         return self._exchange.outgoing
+
+    def _finish(self) -> None:
+        """Tells the caller that the answer is complete, if its round ended so."""
+        end = self._round.end
+        if end is not None:
+            self.finish = Finish(end.reason, self.usage, end.model)
+            self._rendering.finish(self.finish)
 
     def _end_round(self) -> RoundEnd:
         out, error = self._take(), self._round.error
@@ -204,42 +225,52 @@ class Turn:
 
 
 class _Round:
-    """The Answer at the end of a round's filters: notes how the round ended and passes the rest on."""
+    """The Answer at the end of a round's filters: notes how the round ended and passes the rest on. It knows nothing
+    of its turn, so that a request is let go of as soon as it is over. ``room`` is for so many characters."""
 
-    def __init__(self, turn: Turn, rendering: Rendering, correction: InvalidAnswer | None) -> None:
+    def __init__(
+        self,
+        rendering: Rendering,
+        calls: list[DetectedCall],
+        correction: InvalidAnswer | None = None,
+        *,
+        rendered: bool = False,
+        room: float = inf,
+    ) -> None:
         self.over = False
+        self.end: Finish | None = None
         self.error: ProxyError | None = None
-        self._turn = turn
+        self.rendered = rendered
         self._rendering = rendering
+        self._calls = calls
+        self._before = len(calls)
         self._repair = correction if isinstance(correction, ToolCallUnreadable) else None
-        self._calls = 0
-        self._room = None if turn.call.stream else COLLECTED
+        self._room = room
 
     def text(self, piece: str) -> None:
         if self._repair is None and not self.over:  # a repair is asked for its call, not for what is said round it
-            self._turn.rendered = True
+            self.rendered = True
             self._rendering.text(piece)
             self._take_room(piece)
 
     def call(self, id: str, name: str) -> None:
         if self.over:
             return
-        if len(self._turn.calls) == MAX_CALLS:
+        if len(self._calls) == MAX_CALLS:
             self.fail(UpstreamBroken(f"the answer has more than {MAX_CALLS} calls"))
             return
-        self._calls += 1
-        self._turn.rendered = True
-        self._turn.calls.append(DetectedCall(name, repaired=self._repair is not None))
+        self.rendered = True
+        self._calls.append(DetectedCall(name, repaired=self._repair is not None))
         self._rendering.call(id, name)
 
     def arguments(self, piece: str) -> None:
         if not self.over:
-            self._turn.calls[-1].size += len(piece)
+            self._calls[-1].size += len(piece)
             self._rendering.arguments(piece)
             self._take_room(piece)
 
     def frames(self, data: bytes, count: int) -> None:
-        self._turn.rendered = True
+        self.rendered = True
         cast(Verbatim, self._rendering).frames(data, count)
 
     def body(self, data: bytes) -> None:
@@ -248,12 +279,11 @@ class _Round:
     def finish(self, end: Finish) -> None:
         if self.over:
             return
-        if self._repair is not None and not self._calls:
+        if self._repair is not None and len(self._calls) == self._before:
             self.fail(ToolCallUnreadable(self._repair.reason, fault=self._repair.fault))
             return
         self.over = True
-        self._turn.finish = Finish(end.reason, self._turn.usage, end.model)
-        self._rendering.finish(self._turn.finish)
+        self.end = end
 
     def fail(self, error: ProxyError) -> None:
         if not self.over:
@@ -261,7 +291,6 @@ class _Round:
             self.error = error
 
     def _take_room(self, piece: str) -> None:
-        if self._room is not None:
-            self._room -= len(piece)
-            if self._room < 0:
-                self.fail(UpstreamBroken("the answer is too large"))
+        self._room -= len(piece)
+        if self._room < 0:
+            self.fail(UpstreamBroken("the answer is too large"))

@@ -71,17 +71,35 @@ class _Tries:
         self._backoff = wait_random_exponential(multiplier=0.5, max=8)
 
     async def run(self, answer: Answer) -> None:
-        async for attempt in AsyncRetrying(retry=self._again, wait=self._delay, before_sleep=self._tell):
-            with attempt:
-                deployment = await self._group.choose(self.tried)
-                self.tried.append(deployment)
-                try:
-                    async with deployment.health.trial():
-                        await answer(deployment)
-                except UpstreamRateLimited as error:
-                    if deployment.quota is not None:
-                        error.retry_after = await _pause(deployment.quota)
-                    raise
+        try:
+            await self._try(answer)
+        except ProxyError as error:
+            if not self._turn.repeats(error):
+                raise
+            first = error
+        else:
+            return
+        retrying = AsyncRetrying(retry=self._again, wait=self._delay, before_sleep=self._tell)
+        try:
+            async for attempt in retrying:
+                with attempt:
+                    if attempt.retry_state.attempt_number == 1:
+                        raise first  # nothing of all this is made for requests that do not fail
+                    await self._try(answer)
+        finally:
+            vars(retrying).clear()  # it stands in circles, which would keep the request until the collector comes by
+            first.__traceback__ = None
+
+    async def _try(self, answer: Answer) -> None:
+        deployment = await self._group.choose(self.tried)
+        self.tried.append(deployment)
+        try:
+            async with deployment.health.trial():
+                await answer(deployment)
+        except UpstreamRateLimited as error:
+            if deployment.quota is not None:
+                error.retry_after = await _pause(deployment.quota)
+            raise
 
     def _again(self, state: RetryCallState) -> bool:
         error = _error(state)

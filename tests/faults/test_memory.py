@@ -1,14 +1,14 @@
 """What a request took is given back when it is over, not only when the garbage collector comes by."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import psutil
 import pytest
 
 from tests.faults.caller import ask
 from tests.faults.front import Front, Scripts, front_of
-from tests.faults.upstream import Upstream
-from tests.faults.wire import LAST, STACKSPOT, chunk
+from tests.faults.upstream import Steps, Upstream
+from tests.faults.wire import JSON, LAST, STACKSPOT, chunk, head
 
 MB = 2**20
 PROMPT = [{"role": "user", "content": "word " * 50_000}]
@@ -22,10 +22,17 @@ def front(upstream: Upstream, scripts: Scripts, tmp_path_factory: pytest.TempPat
         yield found
 
 
-@pytest.mark.xfail(strict=True, reason="a turn stands in circles with its round, and with tenacity's retrying")
-@pytest.mark.parametrize("fails", [False, True], ids=["answered", "broken off"])
-def test_prompts_are_not_kept(front: Front, correlation_id: str, fails: bool) -> None:
-    answer = [STACKSPOT.head + chunk(STACKSPOT.part) + LAST] if fails else STACKSPOT.whole()
+UNAVAILABLE = head(JSON, "503 Unavailable", "content-length: 0")
+ANSWERS: Mapping[str, tuple[Steps, bool]] = {
+    "answered": (STACKSPOT.whole(), False),
+    "broken off": ([STACKSPOT.head + chunk(STACKSPOT.part) + LAST], True),
+    "asked again, and refused": ([UNAVAILABLE], True),
+}
+
+
+@pytest.mark.parametrize("case", ANSWERS)
+def test_prompts_are_not_kept(front: Front, correlation_id: str, case: str) -> None:
+    answer, fails = ANSWERS[case]
     front.scripts.put(correlation_id, answer)
     process = psutil.Process(front.proxy.process.pid)
 
