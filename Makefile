@@ -2,6 +2,7 @@
 # make test   set up, and run the whole test suite
 # make lint   ruff and mypy --strict
 # make bench  the benchmarks; make bench-peers: beside other proxies, which it installs into .venv-bench
+# make soak   20,000 streams with faults, and what the proxy holds before and after
 # make lock   pin the dependencies anew
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
@@ -16,7 +17,7 @@ PEER_NAMES := envoy litellm portkey nginx
 CLIENT_NAMES := $(patsubst tests/clients/%/requirements.in,%,$(wildcard tests/clients/*/requirements.in))
 COMPILE := -m piptools compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links
 
-.PHONY: help run test lint format bench bench-peers lock clean
+.PHONY: help run test lint format bench bench-peers soak lock clean
 help:
 	@sed -n '1,/^$$/s/^# //p' Makefile
 
@@ -42,6 +43,9 @@ bench: $(VENV)/.dev
 bench-peers: $(VENV)/.dev
 	@for peer in $(PEER_NAMES); do $(MAKE) --no-print-directory $(PEERS)/$$peer/.done || true; done
 	$(BIN)/python -m tests.bench --peers
+
+soak: $(VENV)/.dev
+	$(BIN)/python -m tests.faults.soak
 
 $(VENV)/.run: requirements.lock
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: set PYTHON=/path/to/python"; exit 1; }

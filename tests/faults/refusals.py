@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from tests.faults.upstream import Steps
 from tests.faults.wire import JSON, STACKSPOT, Wire, head
 
-WORDS = b'{"error": {"message": "No.", "type": "t", "param": null, "code": "c"}}'
+WORDS = b'{"error": {"message": "No.", "type": "t", "param": null, "code": "its_own"}}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ REFUSALS: Mapping[str, Refusal] = {
     "302": Refusal(REJECTED, headers=ELSEWHERE, again=False, body=b""),
     "307": Refusal(REJECTED, headers=ELSEWHERE, again=False, body=b""),
     "308": Refusal(REJECTED, headers=ELSEWHERE, again=False, body=b""),
-    "400": Refusal(REJECTED, (400, "c"), again=False),
+    "400": Refusal(REJECTED, (400, "its_own"), again=False),
     "401": Refusal((502, "upstream_auth"), again=False, stackspot_posts=2),
     "402": Refusal(REJECTED, again=False),
     "403": Refusal((502, "upstream_forbidden"), again=False),
@@ -57,8 +57,8 @@ REFUSALS: Mapping[str, Refusal] = {
     "405": Refusal(REJECTED, again=False),
     "408": Refusal(REJECTED, again=False),
     "409": Refusal(REJECTED, again=False),
-    "413": Refusal(REJECTED, (413, "c"), again=False),
-    "422": Refusal(REJECTED, (422, "c"), again=False),
+    "413": Refusal(REJECTED, (413, "its_own"), again=False),
+    "422": Refusal(REJECTED, (422, "its_own"), again=False),
     "425": Refusal(REJECTED, again=False),
     "429": Refusal(LIMITED, posts=2),
     "429, retry-after: 1": Refusal(LIMITED, headers=("retry-after: 1",), posts=2, retry_after="1"),
