@@ -1,9 +1,11 @@
-"""The short way of an answer: whatever one read of an upstream brought is handed on without waking a task.
+"""The short way of an answer: whatever one read of an upstream brought is handed on without waking a task, and usually
+without troubling aiohttp's parser.
 
 A task that awaits each read costs a future, a wake-up and a walk down its coroutines for every token. This waits in
 the place of such a future instead: aiohttp's reader tells its waiter that something has come, and what has come until
-the loop gets round to it is handed on in one piece. It leans on names that aiohttp keeps to itself, so it is used
-only where ``FITS`` finds them as expected; without it the plain way gives the same answers.
+the loop gets round to it is handed on in one piece. Where a response comes in chunks, reads of whole chunks do not
+even get that far: see ``ShortCut``. Both lean on names that aiohttp keeps to itself, so they are used only where
+``FITS`` finds them as expected; without them the plain way gives the same answers.
 """
 
 import asyncio
@@ -11,13 +13,20 @@ from collections.abc import Callable
 from typing import Any
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
+
+from proxy.dispatch.chunks import content_of_whole
+
+Take = Callable[[bytes], bool]
 
 
 class Handover:
-    """Hands what arrives in ``content`` to ``take`` until that says no, or nothing more comes."""
+    """Hands what arrives of ``response`` to ``take`` until that says no, or nothing more comes."""
 
-    def __init__(self, content: aiohttp.StreamReader, take: Callable[[bytes], bool]) -> None:
-        self._content: Any = content
+    def __init__(self, response: aiohttp.ClientResponse, take: Take) -> None:
+        self._content: Any = response.content
+        self._connection = response.connection
+        self._coded = "content-encoding" in response.headers
         self._take = take
         self._loop = asyncio.get_running_loop()
         self._over = self._loop.create_future()
@@ -27,11 +36,30 @@ class Handover:
         come before it still to be read."""
         content = self._content
         self._arrived()
+        short_cut = None if self._over.done() else self._short_cut()
         try:
             await self._over
         finally:
+            if short_cut is not None:
+                short_cut.leave()
             if content._waiter is self:  # noqa: SLF001
                 content._waiter = None  # noqa: SLF001
+
+    def _short_cut(self) -> "ShortCut | None":
+        connection = self._connection
+        if self._coded or connection is None or connection.protocol is None or connection.transport is None:
+            return None
+        return ShortCut(connection.transport, connection.protocol, self._content, self._over, self._hand_on)
+
+    def _hand_on(self, data: bytes) -> bool:
+        try:
+            if self._take(data):
+                return True
+        except BaseException as error:  # whatever it is, the task that waits deals with it
+            self._over.set_exception(error)
+        else:
+            self._over.set_result(None)
+        return False
 
     # What the reader calls on a waiter.
 
@@ -46,21 +74,71 @@ class Handover:
 
     def _arrived(self) -> None:
         content = self._content
-        try:
-            while not (self._over.done() or content.is_eof() or content.exception() is not None):
-                if not content._buffer:  # noqa: SLF001
-                    content._waiter = self  # noqa: SLF001
-                    return
-                if not self._take(content.read_nowait()):
-                    break
-                if content._buffer:  # noqa: SLF001 - reading itself has brought more, and may do so without end
-                    self._loop.call_soon(self._arrived)  # others have their turn
-                    return
-        except BaseException as error:  # whatever it is, the task that waits deals with it
-            self._over.set_exception(error)
-        else:
-            if not self._over.done():
-                self._over.set_result(None)
+        while not (self._over.done() or content.is_eof() or content.exception() is not None):
+            if not content._buffer:  # noqa: SLF001
+                content._waiter = self  # noqa: SLF001
+                return
+            if not self._hand_on(content.read_nowait()):
+                return
+            if content._buffer:  # noqa: SLF001 - reading itself has brought more, and may do so without end
+                self._loop.call_soon(self._arrived)  # others have their turn
+                return
+        if not self._over.done():
+            self._over.set_result(None)
+
+
+class ShortCut(asyncio.Protocol):
+    """Stands between a connection and aiohttp's protocol, ``behind`` it. A read that is made of whole chunks, and
+    begins where one has to, goes straight to ``take``; aiohttp never learns of it and misses nothing, for whole chunks
+    leave its parser where it was. Everything else is passed on to aiohttp as it came: chunks that were cut, the last
+    one, whatever is wrong, and all that comes once it is ``over``. ``leave`` gives aiohttp its connection back."""
+
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        behind: ResponseHandler,
+        content: aiohttp.StreamReader,
+        over: asyncio.Future[None],
+        take: Take,
+    ) -> None:
+        self._transport = transport
+        self._behind = behind
+        self._content: Any = content
+        self._over = over
+        self._take = take
+        self._between = False
+        """aiohttp's parser is between two chunks."""
+        transport.set_protocol(self)
+
+    def leave(self) -> None:
+        if self._transport.get_protocol() is self:
+            self._transport.set_protocol(self._behind)
+
+    def data_received(self, data: bytes) -> None:
+        if self._between and not self._over.done() and not self._content._buffer:  # noqa: SLF001 - it goes before
+            content = content_of_whole(data)
+            if content is not None:
+                self._take(content)
+                return
+        self._behind.data_received(data)
+        splits = self._content._http_chunk_splits  # noqa: SLF001 - where chunks have ended
+        self._between = bool(splits) and splits[-1] == self._content.total_bytes and data.endswith(_AFTER_CHUNK)
+
+    def eof_received(self) -> None:
+        self._behind.eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._behind.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        self._behind.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._behind.resume_writing()
+
+
+_AFTER_CHUNK = b"\n\r\n"
+"""The end of a line and then that of its chunk. The size of a chunk that is still to come never looks like this."""
 
 
 class _Probe:
@@ -86,12 +164,16 @@ def _fits() -> bool:
     try:
         reader: Any = aiohttp.StreamReader(probe, 2**16, loop=probe)
         reader._waiter = probe  # noqa: SLF001
+        reader.begin_http_chunk_receiving()
         reader.feed_data(b"x")
-        arrived = probe.told == 1 and reader._waiter is None and reader.read_nowait() == b"x"  # noqa: SLF001
+        arrived = probe.told == 1 and reader._waiter is None  # noqa: SLF001
+        reader.end_http_chunk_receiving()
+        arrived = arrived and reader._http_chunk_splits[-1] == reader.total_bytes == 1  # noqa: SLF001
+        arrived = arrived and reader.read_nowait() == b"x"
         reader._waiter = probe  # noqa: SLF001
         reader.set_exception(OSError())
         return arrived and probe.told == 2 and reader._waiter is None  # noqa: SLF001
-    except (AttributeError, TypeError):
+    except (AttributeError, IndexError, RuntimeError, TypeError):
         return False
 
 

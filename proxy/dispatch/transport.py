@@ -68,7 +68,9 @@ class Reply:
         be uncompressed."""
         try:
             data = await self._content.readany()
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and (self._lost is None or not self._lost.done()):
+                raise  # otherwise aiohttp was just about to wait for a connection that is gone
             held = self._content._buffer  # noqa: SLF001 - aiohttp raises before it gives out what it still holds
             data = b"".join(held)
             held.clear()
@@ -88,7 +90,7 @@ class Reply:
         """Has ``take`` called with whatever arrives, until it returns False; returns as well when only ``read``
         can tell what follows: at the end, at a break, or where this cannot be done."""
         if FITS:
-            await Handover(self._content, self._overheard(take)).run()
+            await Handover(self._response, self._overheard(take)).run()
 
     async def read_limited(self, limit: int = REFUSAL_LIMIT) -> bytes:
         """The body up to ``limit`` bytes; what breaks off is left out."""

@@ -1,11 +1,13 @@
 """The short way from read to write gives what the plain way gives, however reads, stalls and ends fall together."""
 
 import asyncio
+from itertools import accumulate
 from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp.client_proto import ResponseHandler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,7 +24,7 @@ from tests.support.calls import a_call
 
 WHOLE = sse(*({"message": piece} for piece in ("Olá", ", ", "mundo", "! ", "FUNCTION", " and on")), END)
 Ending = str
-"""How the upstream ends: clean, or broken off."""
+"""How the connection ends."""
 
 
 class Protocol:
@@ -61,6 +63,47 @@ class Caller:
         self.got += data
 
 
+class Wire:
+    """The transport of an upstream's connection: what is fed to it reaches whichever protocol it has."""
+
+    def __init__(self) -> None:
+        self.protocol: Any = None
+        self.closed = False
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.protocol = protocol
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        assert isinstance(self.protocol, asyncio.BaseProtocol)
+        return self.protocol
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        self.closed = True
+
+    def get_extra_info(self, name: str) -> None: ...
+    def pause_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
+
+
+async def a_chunked_reply() -> tuple[Wire, Reply]:
+    """A reply whose headers have come by aiohttp's own parser."""
+    wire: Any = Wire()
+    protocol = ResponseHandler(asyncio.get_running_loop())
+    wire.set_protocol(protocol)
+    protocol.connection_made(wire)
+    protocol.set_response_params()
+    protocol.data_received(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+    message, content = await protocol.read()
+    connection = SimpleNamespace(transport=wire, protocol=protocol)
+    response: Any = SimpleNamespace(
+        status=200, headers=message.headers, content=content, connection=connection, release=lambda: None
+    )
+    return wire, Reply(response, set())
+
+
 def a_reply() -> tuple[aiohttp.StreamReader, Reply]:
     protocol: Any = Protocol()
     content = aiohttp.StreamReader(protocol, 2**16, loop=asyncio.get_running_loop())
@@ -72,7 +115,7 @@ async def passed_on(
     reads: list[bytes], pauses: list[bool], keeps_up: list[bool], ending: Ending
 ) -> tuple[bytes, RoundEnd | type[ProxyError]]:
     """What the caller got of these reads, between which the loop had time or not, and how it ended."""
-    content, reply = a_reply()
+    wire, reply = await a_chunked_reply()
     call = a_call("Hi", stream=True)
     turn = Turn(call, ChatStream)
     turn.begin(StackSpot("m", "01AGENT", b"secret"))
@@ -82,11 +125,9 @@ async def passed_on(
         if pause:
             await asyncio.sleep(0)
             await asyncio.sleep(0)
-        content.feed_data(read)
-    if ending == "clean":
-        content.feed_eof()
-    else:
-        content.set_exception(aiohttp.ClientPayloadError("broken off"))
+        if not wire.closed:
+            wire.protocol.data_received(read)
+    wire.protocol.connection_lost(None if ending == "closed" else ConnectionResetError())
     try:
         end: RoundEnd | type[ProxyError] = await asyncio.wait_for(task, 5)
     except ProxyError as error:
@@ -108,12 +149,34 @@ def test_another_aiohttp_may_not(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not handover._fits()
 
 
-@settings(max_examples=300, deadline=None)
-@given(data=st.data(), ending=st.sampled_from(["clean", "broken off"]), whole=st.booleans())
-def test_both_ways_give_the_same(data: st.DataObject, ending: Ending, whole: bool) -> None:
-    body = WHOLE if whole else WHOLE[: data.draw(st.integers(0, len(WHOLE) - 1), label="cut")]
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(body)), max_size=12), label="reads"))
-    reads = [body[a:b] for a, b in zip([0, *cuts], [*cuts, len(body)], strict=True) if b > a]
+def framed(pieces: list[bytes], *, last: bool) -> list[bytes]:
+    """Each as a chunk, and the last chunk of all if that came."""
+    return [b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces] + [b"0\r\n\r\n"] * last
+
+
+def cut(data: st.DataObject, body: bytes, label: str, often: list[int]) -> list[bytes]:
+    """``body`` in pieces; most cuts fall where they do ``often``."""
+    places = st.sampled_from(often) | st.integers(0, len(body)) if often else st.integers(0, len(body))
+    cuts = sorted(data.draw(st.lists(places, max_size=12), label=label))
+    return [body[a:b] for a, b in zip([0, *cuts], [*cuts, len(body)], strict=True) if b > a]
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    data=st.data(),
+    ending=st.sampled_from(["closed", "reset"]),
+    whole=st.booleans(),
+    spoilt=st.sampled_from([b"", b"", b"zz\r\n", b"5\r\nmore than it says\r\n", b"\r\n", b"3;a=b\r\n\n\n\n\r\n"]),
+)
+def test_both_ways_give_the_same(data: st.DataObject, ending: Ending, whole: bool, spoilt: bytes) -> None:
+    """Also where chunks are cut, come several to a read, or make no sense."""
+    body = WHOLE if whole else WHOLE[: data.draw(st.integers(0, len(WHOLE) - 1), label="length")]
+    events = [at + 2 for at in range(len(body)) if body.startswith(b"\n\n", at)]
+    chunks = framed(cut(data, body, "chunks", events), last=whole)
+    if spoilt:
+        chunks.insert(data.draw(st.integers(0, len(chunks)), label="spoilt at"), spoilt)
+    sent, ends = b"".join(chunks), list(accumulate(len(chunk) for chunk in chunks))
+    reads = cut(data, sent, "reads", ends)
     pauses = data.draw(st.lists(st.booleans(), min_size=len(reads), max_size=len(reads)), label="pauses")
     keeps_up = data.draw(st.lists(st.booleans(), max_size=8), label="keeps up")
 
@@ -124,6 +187,81 @@ def test_both_ways_give_the_same(data: st.DataObject, ending: Ending, whole: boo
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(transport, "FITS", False)
         assert _text(run()) == _text(short)
+
+
+async def test_a_read_of_whole_chunks_is_past_aiohttp() -> None:
+    """Once it was seen where a chunk ends; all else goes to aiohttp, which is none the wiser."""
+    wire, reply = await a_chunked_reply()
+    got: list[bytes] = []
+
+    def take(data: bytes) -> bool:
+        got.append(data)
+        return True
+
+    content: Any = reply._content
+    task = asyncio.create_task(reply.hand_on(take))
+    await asyncio.sleep(0)
+    for read in framed([b"a\n", b"b\n", b"c\n", b"d"], last=False):
+        wire.protocol.data_received(read)
+        await asyncio.sleep(0)
+    assert ([b"a\n", b"b\n", b"c\n", b"d"], 2) == (got, content.total_bytes)
+    for read in (b"3\r\nef", b"\n\r\n", *framed([b"g\n"], last=True)):
+        wire.protocol.data_received(read)
+        await asyncio.sleep(0)
+    await asyncio.wait_for(task, 5)
+    assert (b"a\nb\nc\ndef\ng\n", 5) == (b"".join(got), content.total_bytes)
+    assert content.is_eof()
+    assert isinstance(wire.protocol, ResponseHandler), "it has its connection back"
+
+
+LOOKS_LIKE_A_CHUNK = b"3\r\nxyz\r\n"
+HIDDEN = {
+    "behind a part of its chunk": [b"2\r\na\n\r\n", b"c\r\nabcd", LOOKS_LIKE_A_CHUNK, b"\r\n"],
+    "behind the size of its chunk": [b"2\r\na\n\r\n", b"8\r\n", LOOKS_LIKE_A_CHUNK, b"\r\n"],
+    "behind a chunk and the size of its own": [b"2\r\na\n\r\n8\r\n", LOOKS_LIKE_A_CHUNK, b"\r\n"],
+    "behind a part that ends like a chunk": [b"2\r\na\n\r\n", b"b\r\n\n\r\n", LOOKS_LIKE_A_CHUNK, b"\r\n"],
+}
+
+
+@pytest.mark.parametrize("case", HIDDEN)
+async def test_what_looks_like_a_chunk_inside_of_one(case: str) -> None:
+    wire, reply = await a_chunked_reply()
+    got: list[bytes] = []
+
+    def take(data: bytes) -> bool:
+        got.append(data)
+        return True
+
+    task = asyncio.create_task(reply.hand_on(take))
+    await asyncio.sleep(0)
+    for read in [*HIDDEN[case], b"0\r\n\r\n"]:
+        wire.protocol.data_received(read)
+        await asyncio.sleep(0)
+    await asyncio.wait_for(task, 5)
+    assert b"".join(got).endswith(LOOKS_LIKE_A_CHUNK)
+
+
+@pytest.mark.parametrize("before", [[b"a\n"], []], ids=["by the short cut", "by aiohttp"])
+async def test_what_comes_once_enough_was_taken(before: list[bytes]) -> None:
+    """It waits where it can be read, also when the loop has not got round to the task yet."""
+    wire, reply = await a_chunked_reply()
+    got: list[bytes] = []
+
+    def take(data: bytes) -> bool:
+        got.append(data)
+        return data != b"enough\n"
+
+    task = asyncio.create_task(reply.hand_on(take))
+    await asyncio.sleep(0)
+    for read in framed(before, last=False):
+        wire.protocol.data_received(read)
+        await asyncio.sleep(0)
+    enough, more = framed([b"enough\n", b"more\n"], last=False)
+    wire.protocol.data_received(enough)
+    asyncio.get_running_loop().call_soon(wire.protocol.data_received, more)
+    await asyncio.wait_for(task, 5)
+    assert [*before, b"enough\n"] == got
+    assert b"more\n" == await reply.read()
 
 
 def _text(result: tuple[bytes, Any]) -> tuple[str, Any]:
@@ -148,7 +286,7 @@ async def test_one_read_of_many_pieces_is_one_write() -> None:
     assert 1 == caller.got.count(b'"content":"abc"')
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await task
+        await asyncio.wait_for(task, 5)
     assert content._waiter is None
     content.feed_data(sse({"message": "late"}))
     await asyncio.sleep(0)

@@ -1,5 +1,6 @@
 """A proxy that is quick to give up, before a StackSpot that answers at once, for what hostile callers send."""
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -42,3 +43,11 @@ def calm(proxy: Proxy, since: int) -> None:
         line for line in lines if any(f'"{event}"' in line for event in FAULTS_OF_OURS) or "Traceback" in line
     ]
     assert all(line.startswith("{") for line in lines), "nothing but log events"
+
+
+def logged(proxy: Proxy, since: int, text: str) -> list[str]:
+    """The lines since that one that have ``text`` in them; the log may be a moment behind the connection."""
+    deadline = time.monotonic() + 2
+    while not (found := [line for line in proxy.lines[since:] if text in line]) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return found

@@ -1,0 +1,28 @@
+"""HTTP/1.1's chunks (RFC 9112, section 7.1), where a read holds them whole."""
+
+import re
+
+_SIZE = re.compile(rb"([0-9a-fA-F]{1,7})\r\n")
+
+
+def content_of_whole(data: bytes) -> bytes | None:
+    """What is in the chunks that ``data`` is made of; None unless it is made of whole chunks and nothing else. The
+    last chunk, which says that nothing more comes, counts as something else, and so does one with extensions."""
+    head = _SIZE.match(data)
+    if head is None:
+        return None
+    begin = head.end()
+    end = begin + int(head[1], 16)
+    if end == len(data) - 2 and begin != end and data.endswith(b"\r\n"):
+        return data[begin:end]  # one chunk a read, as nearly always
+    contents = []
+    while data[end : end + 2] == b"\r\n" and begin != end:
+        contents.append(data[begin:end])
+        if end + 2 == len(data):
+            return b"".join(contents)
+        head = _SIZE.match(data, end + 2)
+        if head is None:
+            return None
+        begin = head.end()
+        end = begin + int(head[1], 16)
+    return None
