@@ -27,13 +27,21 @@ class Decoder:
         self._after_cr = False  # the last line ended in CR at a cut: an LF that follows belongs to it
         self._started = False  # a BOM may still come
 
-    def receive_data(self, data: bytes) -> list[Event]:
-        """The events completed by these bytes."""
+    def receive_plain(self, data: bytes) -> list[bytes] | None:
+        """The data of the events in these bytes, if they are whole, of one line each, and there is nothing else: so
+        is nearly every read of nearly every stream. None if not; then ``receive_data`` reads them."""
         if self._idle and data.startswith(b"data: ") and data.endswith(b"\n\n") and b"\r" not in data:
             blocks = data[6:-2].split(b"\n\ndata: ")
             if len(data) <= self._limit and data.count(b"\n") == 2 * len(blocks):
                 self._started = True
-                return [(b"", block) for block in blocks]  # nearly every read of nearly every stream is like this
+                return blocks
+        return None
+
+    def receive_data(self, data: bytes) -> list[Event]:
+        """The events completed by these bytes."""
+        blocks = self.receive_plain(data)
+        if blocks is not None:
+            return [(b"", block) for block in blocks]
         events = self._lines(data)
         self._idle = not (self._pieces or self._data or self._name or self._after_cr or self.overflow)
         return events

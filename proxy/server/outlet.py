@@ -1,5 +1,6 @@
 """The caller's end of an answer."""
 
+import asyncio
 import time
 from collections.abc import Mapping
 
@@ -23,6 +24,8 @@ class Outlet:
         self.writing = False
         self.response = response
         self._writer: AbstractStreamWriter | None = None
+        self._transport: asyncio.Transport | None = None
+        self._protocol = request.protocol
         self._chunked = True
         self._request = request
         self._record = record
@@ -47,14 +50,14 @@ class Outlet:
             self._writer = await self.response.prepare(self._request)
             assert self._writer is not None, "a response is prepared for one request"
             self._chunked = self.response.headers.get("transfer-encoding") == "chunked"
+            self._transport = self._request.transport
         return self._writer
 
     def send(self, data: bytes) -> bool:
         """Sends whole messages past aiohttp's writer, which has to be awaited, if the headers are out and the caller
         keeps up."""
-        request = self._request
-        transport = request.transport
-        if self._writer is None or transport is None or request.protocol.writing_paused or transport.is_closing():
+        transport = self._transport
+        if transport is None or self._protocol.writing_paused or transport.is_closing():
             return False
         self._record.sent += len(data)
         transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
@@ -75,7 +78,7 @@ class Outlet:
     async def keepalive(self) -> None:
         """A comment that no client takes for an event; skipped while the caller does not read, so that it never
         waits."""
-        if not (self.writing or self._request.protocol.writing_paused):
+        if not (self.writing or self._protocol.writing_paused):
             await (await self.open()).write(KEEPALIVE)
 
     def abort(self) -> None:

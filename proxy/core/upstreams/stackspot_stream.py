@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
 import orjson
 
 from proxy.core import sse
@@ -52,29 +53,17 @@ class StackSpotReader:
     def receive_data(self, data: bytes) -> None:
         if self.ended:
             return
-        texts = self._texts
-        for name, payload in self._decoder.receive_data(data):
-            self.events += 1
-            try:
-                message = orjson.loads(payload)
-            except orjson.JSONDecodeError:
-                message = None
-            if (
-                type(message) is dict
-                and len(message) == 1
-                and type(delta := message.get("message")) is str
-                and not name
-            ):
-                texts.append(delta)  # a bare delta: nearly every event
-                self._reason_last = False
-                continue
-            self._event(name, payload.strip(), message)
-            if self.ended:
-                return
-        if texts:
+        lines = self._decoder.receive_plain(data)
+        if lines is None:
+            self._read(self._decoder.receive_data(data))
+        else:
+            for part in (lines,) if len(lines) == 1 else (lines[:-1], lines[-1:]):  # the last ends many an answer
+                if not self.ended and not self._deltas(part):
+                    self._read([(b"", line) for line in part])
+        if not self.ended:
             self._flush()
-        if self._decoder.overflow:
-            self._fail(UpstreamBroken("StackSpot sent a line that is too long for an event"))
+            if self._decoder.overflow:
+                self._fail(UpstreamBroken("StackSpot sent a line that is too long for an event"))
 
     def receive_eof(self) -> None:
         if self.ended:
@@ -111,6 +100,26 @@ class StackSpotReader:
             estimated_tokens(self.progress) if completion is None else completion,
             estimated=prompt is None or completion is None,
         )
+
+    def _deltas(self, lines: list[bytes]) -> bool:
+        """Takes events that are all bare deltas, in one go; False if they are not."""
+        try:
+            deltas = _READ_DELTAS(lines[0] if len(lines) == 1 else b"\n".join(lines))
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return False
+        if len(deltas) != len(lines):
+            return False
+        self.events += len(lines)
+        self._reason_last = False
+        self._texts += [delta.message for delta in deltas]
+        return True
+
+    def _read(self, events: list[sse.Event]) -> None:
+        for name, payload in events:
+            self.events += 1
+            self._event(name, payload.strip(), _json(payload))
+            if self.ended:
+                return
 
     def _event(self, name: bytes, data: bytes, message: object) -> None:
         if data == b"[DONE]":
@@ -167,6 +176,15 @@ class StackSpotReader:
         self._flush()
         self.ended = True
         self._sink.fail(error)
+
+
+class _Delta(msgspec.Struct, forbid_unknown_fields=True):
+    """A piece of text and nothing else: nearly every event."""
+
+    message: str
+
+
+_READ_DELTAS = msgspec.json.Decoder(_Delta).decode_lines
 
 
 def _json(data: bytes) -> object:
