@@ -90,7 +90,8 @@ class StackSpotExchange:
         }
         if self.dialect.remembers:
             body["conversation_id"] = ulid(self.call.conversation or self.call.id)
-        return Outgoing(f"/v1/agent/{quote(self.dialect.agent_id, safe='')}/chat", _HEADERS, orjson.dumps(body))
+        written = bytes(memoryview(orjson.dumps(body)))  # without the room that orjson leaves: it is kept for long
+        return Outgoing(f"/v1/agent/{quote(self.dialect.agent_id, safe='')}/chat", _HEADERS, written)
 
     def reader(self, sink: Answer) -> "StackSpotReader":
         return StackSpotReader(
