@@ -16,9 +16,10 @@ Section = TypeVar("Section", Timeouts, Limits, Tools, Quota)
 _SECTIONS = ("correlation", "timeouts", "limits", "tools", "quota")
 _NUMBERS = ("keepalive_s", "commit_after", "drain_timeout")
 _READ_AS: dict[Any, Callable[[Node], Any]] = {bool: Node.flag, int: at_least_one, float: positive}
-_FLAGS = ("strict_params", "enforce_max_tokens", "validate_on_start")
+_FLAGS = ("strict_params", "enforce_max_tokens", "validate_on_start", "page")
 _FOLDERS = ("run_records", "capture")
 _HEADER = re.compile(r"[A-Za-z0-9-]+")
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@*\s]+")
 _TAKEN = frozenset(
     {"authorization", "connection", "content-length", "content-type", "cookie", "host", "transfer-encoding"}
 )
@@ -42,7 +43,7 @@ class SectionReader:
     def proxy(self, config: Config, node: Node | None) -> Config:
         if node is None:
             return config
-        keys = node.fields((*_SECTIONS, *_NUMBERS, *_FLAGS, *_FOLDERS, "api_keys"))
+        keys = node.fields((*_SECTIONS, *_NUMBERS, *_FLAGS, *_FOLDERS, "api_keys", "cors_origins"))
         config = replace(
             config,
             correlation=self._correlation(keys.get("correlation")),
@@ -58,7 +59,7 @@ class SectionReader:
             config = self._notes.take(config, key, keys.get(key), Node.flag)
         for key in _FOLDERS:
             config = self._notes.take(config, key, keys.get(key), Node.text)
-        return config
+        return self._notes.take(config, "cors_origins", keys.get("cors_origins"), _origins)
 
     def _correlation(self, node: Node | None) -> Correlation:
         keys = node.fields(("header", "required", "also_accept")) if node else {}
@@ -90,4 +91,13 @@ def _sources(node: Node) -> tuple[str, ...]:
     for item, text in found:
         if text != "metadata.session_id" and not _HEADER.fullmatch(text):
             raise item.error(f"a header's name or metadata.session_id is expected here, not {text!r}")
+    return tuple(text for _, text in found)
+
+
+def _origins(node: Node) -> tuple[str, ...]:
+    """As browsers send them: each listed by itself, since ``*`` would let any page use up the quota."""
+    found = [(item, text.rstrip("/").lower()) for item in node.items() if (text := item.text())]
+    for item, text in found:
+        if not _ORIGIN.fullmatch(text):
+            raise item.error(f"an origin such as https://app.example.com is expected here, not {text!r}")
     return tuple(text for _, text in found)

@@ -135,6 +135,10 @@ class Config:
     tools: Tools = Tools()
     api_keys: tuple[ApiKey, ...] = ()
     redis_url: str | None = field(default=None, repr=False)
+    page: bool = True
+    """Whether there is a page at ``/``."""
+    cors_origins: tuple[str, ...] = ()
+    """The origins whose pages may call the proxy from a browser, beside its own."""
     validate_on_start: bool = False
     run_records: str | None = None
     """The folder for a record of each run; relative to the working directory."""

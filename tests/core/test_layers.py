@@ -10,7 +10,7 @@ import proxy
 
 ROOT = Path(proxy.__file__).parent
 # Each may import those behind it.
-LAYERS = ("cli", "check", "local", "server", "telemetry", "dispatch", "config", "core", "errors")
+LAYERS = ("cli", "commands", "check", "local", "server", "telemetry", "dispatch", "config", "core", "errors")
 PURE = {"asyncio", "aiohttp", "socket", "ssl", "time", "datetime", "random", "secrets", "threading", "os", "pathlib"}
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 
 from proxy import cli
+from proxy.commands import serve as serving
 from proxy.dispatch import attempts, budget, transport
 from proxy.dispatch.quota import pace
 from proxy.server import run, watchdog
@@ -48,5 +49,5 @@ async def serve(*args: Any, **options: Any) -> None:
 
 if __name__ == "__main__":
     hasten()
-    cli.serve = serve
+    serving.serve = serve  # type: ignore[assignment]
     sys.exit(cli.main())
