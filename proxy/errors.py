@@ -7,6 +7,7 @@ ProxyError
 │   ├── CorrelationMissing      400
 │   ├── CorrelationInvalid      400
 │   ├── InvalidKey              401
+│   ├── OriginRefused           403, a page of an origin that is not listed
 │   ├── UnknownModel            404
 │   ├── UnknownRoute            404
 │   ├── WrongMethod             405
@@ -112,6 +113,11 @@ class CorrelationInvalid(CallerError):
 class InvalidKey(CallerError):
     status = 401
     code = "invalid_api_key"
+
+
+class OriginRefused(CallerError):
+    status = 403
+    code = "origin_not_allowed"
 
 
 class UnknownModel(CallerError):

@@ -35,16 +35,26 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Served:
+    """By whom a request was answered: a provider's target; and in how many seconds since it came."""
+
+    provider: str
+    target: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
     """The end of a whole answer.
 
     ``usage`` is None when the proxy ended the answer before the upstream had counted. ``model`` is what really
-    answered, when the upstream says so.
+    answered, when the upstream says so. ``served`` is added on the way, for a caller who wants to know.
     """
 
     reason: FinishReason
     usage: Usage | None = None
     model: str | None = None
+    served: Served | None = None
 
 
 class Answer(Protocol):

@@ -103,6 +103,10 @@ class Caller(Protocol):
     def routes(self) -> tuple[str, ...]:
         """Paths of the POST routes it serves."""
 
+    @property
+    def correlated(self) -> bool:
+        """Its callers are held to send a correlation id; for others one is made."""
+
     def read(self, body: bytes, id: str, created: int) -> Call:
         """What a request asks for. Raises ``InvalidRequest``; ``id`` and ``created`` become the call's own."""
 

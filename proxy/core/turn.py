@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import cast
 
-from proxy.core.answer import Finish, Rendering, Usage, Verbatim
+from proxy.core.answer import Finish, Rendering, Served, Usage, Verbatim
 from proxy.core.call import Call
 from proxy.core.dialect import Exchange, Outgoing, Reader, Round, Upstream
 from proxy.errors import ContextTooLong, InvalidAnswer, ProxyError, ToolCallUnreadable, UpstreamBroken
@@ -58,6 +58,7 @@ class Turn:
         self._render = render
         self._rendering = render(call)
         self._upstream: Upstream | None = None
+        self._served: Callable[[], Served] | None = None
         self._exchange: Exchange
         self._readers: list[Reader] = []
         self._reader: Reader
@@ -123,9 +124,9 @@ class Turn:
         """Tokens of all rounds so far that were answered at all."""
         return sum((reader.usage() for reader in self._readers if reader.events), Usage(0, 0))
 
-    def begin(self, upstream: Upstream) -> Outgoing:
+    def begin(self, upstream: Upstream, served: Callable[[], Served] | None = None) -> Outgoing:
         """The request to send to ``upstream``: the first, or another try after one that failed, from which nothing
-        is kept. Not once the turn is committed."""
+        is kept. Not once the turn is committed. ``served`` is asked at the end, for what only the server knows."""
         if self._upstream is not None:
             self._rendering = self._render(self.call)
             self.calls.clear()
@@ -133,6 +134,7 @@ class Turn:
             self._tried.clear()
             self._correction = self._room = None
         self._upstream = upstream
+        self._served = served
         return self._open_round()
 
     def receive_data(self, data: bytes) -> bytes:
@@ -190,7 +192,8 @@ class Turn:
         """Tells the caller that the answer is complete, if its round ended so."""
         end = self._round.end
         if end is not None:
-            self.finish = Finish(end.reason, self.usage, end.model)
+            served = self._served() if self._served else None
+            self.finish = Finish(end.reason, self.usage, end.model, served)
             self._rendering.finish(self.finish)
 
     def _end_round(self) -> RoundEnd:

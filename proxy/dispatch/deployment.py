@@ -27,3 +27,8 @@ class Deployment:
     tls: ssl.SSLContext | bool = True
     """How the server's certificate is checked; False is not at all."""
     aliases: tuple[str, ...] = ()
+
+    @property
+    def target(self) -> str:
+        """What the provider calls it."""
+        return self.label.removeprefix(f"{self.provider}/")

@@ -20,6 +20,11 @@ class Group:
     def provider(self) -> str:
         return self.deployments[0].provider
 
+    @property
+    def target(self) -> str:
+        """The provider's own name for what answers, of the first that share the name."""
+        return self.deployments[0].target
+
     async def choose(self, tried: Collection[Deployment] = ()) -> Deployment:
         """The deployment for a request that has ``tried`` some already: one that is fit and was not tried, of
         the shortest wait, by weight at random. A name is never empty: when none is fit, the first to become so."""

@@ -10,6 +10,7 @@ from aiohttp import web
 from proxy.config import Config, ConfigError
 from proxy.config.settings import Timeouts
 from proxy.core.callers.chat import Chat
+from proxy.core.callers.chat_service import ChatService
 from proxy.core.dialect import Caller
 from proxy.dispatch.accounts import Accounts
 from proxy.dispatch.attempts import Attempts
@@ -18,7 +19,7 @@ from proxy.dispatch.dispatcher import Dispatcher
 from proxy.dispatch.providers import PROVIDERS, Provider, deploy
 from proxy.dispatch.router import Router
 from proxy.dispatch.transport import Transport
-from proxy.server import middleware, openapi
+from proxy.server import cors, middleware, openapi, page
 from proxy.server.inference import Inference
 from proxy.server.key_limits import KeyLimits
 from proxy.server.ops import Ops
@@ -39,7 +40,7 @@ TIMEOUTS = web.AppKey("timeouts", Timeouts)
 def create_app(
     config: Config,
     *,
-    callers: Sequence[Caller] = (Chat(),),
+    callers: Sequence[Caller] = (Chat(), ChatService()),
     providers: Mapping[str, Provider] = PROVIDERS,
 ) -> web.Application:
     """The application that serves ``config``. Needs a running event loop, since it opens connections of its own."""
@@ -66,6 +67,7 @@ def create_app(
         middlewares=[
             middleware.account(callers_of, config, metrics, observing.observers),
             middleware.refuse(callers_of),
+            cors.share(config, callers_of),
             middleware.authorize(config),
             middleware.admit(callers_of, state),
             middleware.correlate(callers_of, config, metrics),
@@ -75,13 +77,14 @@ def create_app(
     app[WATCHDOG] = watchdog
     app[TIMEOUTS] = config.timeouts
     app.on_response_prepare.append(middleware.label_responses(config))
+    app.on_response_prepare.append(cors.label_for_browsers(config))
     for caller in callers:
         inference = Inference(
             caller, config, router, limits, attempts, dispatcher, watchdog, metrics, observing.observers
         )
         app.add_routes([web.post(route, inference.handle) for route in caller.routes])
     app.add_routes(Ops(router, metrics, state).routes())
-    app.add_routes([openapi.route(config)])
+    app.add_routes([openapi.route(config), *([page.route(config)] if config.page else [])])
 
     async def lifetime(_: web.Application) -> AsyncIterator[None]:
         watching = asyncio.create_task(watchdog.run())

@@ -3,12 +3,13 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import structlog
 from aiohttp import web
 
 from proxy.config import Config
-from proxy.core.answer import Rendering
+from proxy.core.answer import Rendering, Served
 from proxy.core.call import Call
 from proxy.core.dialect import Caller, Outgoing
 from proxy.core.quotes import without_quotes
@@ -161,7 +162,7 @@ class Inference:
             async with self._dispatcher.admitted(deployment, record.caller):
                 if outgoing is None:
                     waited = time.monotonic() - asked
-                    outgoing = turn.begin(deployment.upstream)
+                    outgoing = turn.begin(deployment.upstream, partial(_served, deployment, record.started))
                     if turn.rounds == 1:
                         self._metrics.overhead(time.monotonic() - job.ready - waited, job.record)
                 with self._observers.attempt(record, deployment) as attempt:
@@ -239,6 +240,10 @@ def _as_proxy_error(problem: Exception) -> ProxyError:
         return problem
     log.error("request.failed", exc_info=problem)
     return Internal("the proxy failed; its log says why")
+
+
+def _served(deployment: Deployment, started: float) -> Served:
+    return Served(deployment.provider, deployment.target, time.monotonic() - started)
 
 
 def _ms(seconds: float) -> float:

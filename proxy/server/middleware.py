@@ -36,7 +36,7 @@ from proxy.telemetry.record import Record
 
 log = structlog.get_logger()
 
-OPEN_ROUTES = frozenset({"/health", "/healthz", "/health/liveliness", "/ready", "/health/readiness", "/metrics"})
+OPEN_ROUTES = frozenset({"/", "/health", "/healthz", "/health/liveliness", "/ready", "/health/readiness", "/metrics"})
 CALLER_LEFT = 499
 
 
@@ -121,7 +121,7 @@ def _of_aiohttp(request: web.Request, problem: web.HTTPException) -> ProxyError:
 
 
 def authorize(config: Config) -> Middleware:
-    """Where keys are configured, everything but probes and metrics needs one; its name is noted."""
+    """Where keys are configured, everything but the page, probes and metrics needs one; its name is noted."""
     keys = KeyRing(config)
 
     @web.middleware
@@ -161,7 +161,7 @@ def correlate(inference: Mapping[str, Caller], config: Config, metrics: Metrics)
             body = await read_body(request, config.timeouts.request_body)
         try:
             found = correlation.find(rule, request.headers, body)
-            if found is None and rule.required:
+            if found is None and rule.required and inference[request.path].correlated:
                 raise correlation.missing(rule)
         except CorrelationMissing:
             metrics.correlation_rejected("missing")

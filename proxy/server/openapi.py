@@ -12,6 +12,8 @@ from proxy import __version__
 from proxy.config import Config
 from proxy.core.callers.chat import Chat
 from proxy.core.callers.chat_schema import Request
+from proxy.core.callers.chat_service import ChatService, ServiceRequest
+from proxy.core.dialect import Caller
 from proxy.server.correlation import VALID
 
 PATH = "/openapi.json"
@@ -24,6 +26,7 @@ def _ref(name: str) -> dict[str, str]:
 _ERRORS = {
     400: "not HTTP, not JSON, or a field or header that is missing or wrong, then named in `param`",
     401: "the caller's key is missing or wrong",
+    403: "the page of a browser that sends this is of an origin that is not listed",
     404: "there is no such model, or the key is not for it",
     408: "the body did not arrive in time",
     413: "the body is too large",
@@ -78,10 +81,50 @@ _COMPLETION = {
         "usage": {"type": "object"},
     },
 }
+_NUMBER = {"type": "number"}
+_SERVICE_ANSWER = {
+    "type": "object",
+    "required": ["output", "provider", "model", "usage", "latency_ms"],
+    "properties": {
+        "output": _TEXT,
+        "provider": _TEXT,
+        "model": _TEXT,
+        "usage": {"type": "object"},
+        "latency_ms": _NUMBER,
+    },
+}
 _MODEL = {
     "type": "object",
     "required": ["id", "object", "created", "owned_by"],
     "properties": {"id": _TEXT, "object": {"const": "model"}, "created": {"type": "integer"}, "owned_by": _TEXT},
+}
+_TARGETS = {
+    "type": "object",
+    "required": ["object", "data", "aliases"],
+    "properties": {
+        "object": {"const": "list"},
+        "data": {
+            "type": "array",
+            "items": {
+                "allOf": [
+                    _ref("Model"),
+                    {
+                        "type": "object",
+                        "required": ["provider", "target"],
+                        "properties": {"provider": _TEXT, "target": _TEXT},
+                    },
+                ]
+            },
+        },
+        "aliases": {
+            "type": "object",
+            "additionalProperties": {
+                "type": "object",
+                "required": ["provider", "model"],
+                "properties": {"provider": _TEXT, "model": _TEXT},
+            },
+        },
+    },
 }
 _MODEL_LIST = {
     "type": "object",
@@ -103,8 +146,16 @@ def route(config: Config) -> web.RouteDef:
 
 def document(config: Config) -> dict[str, Any]:
     """An OpenAPI 3.1 document of the routes, as they are with this configuration."""
-    (_, shapes) = msgspec.json.schema_components([Request], ref_template="#/components/schemas/{name}")
-    own = {"Error": _ERROR, "Completion": _COMPLETION, "Model": _MODEL, "ModelList": _MODEL_LIST, "Status": _STATUS}
+    (_, shapes) = msgspec.json.schema_components([Request, ServiceRequest], ref_template="#/components/schemas/{name}")
+    own = {
+        "Error": _ERROR,
+        "Completion": _COMPLETION,
+        "ServiceAnswer": _SERVICE_ANSWER,
+        "Model": _MODEL,
+        "ModelList": _MODEL_LIST,
+        "Targets": _TARGETS,
+        "Status": _STATUS,
+    }
     keyed: list[dict[str, list[str]]] = [{"key": []}] if config.master_key or config.api_keys else []
     return {
         "openapi": "3.1.0",
@@ -119,22 +170,21 @@ def document(config: Config) -> dict[str, Any]:
 
 
 def _paths(config: Config, keyed: list[dict[str, list[str]]]) -> dict[str, Any]:
-    chat = {
-        "summary": "A chat completion, whole or as a stream",
-        "security": keyed,
-        "parameters": [_correlation(config)],
-        "requestBody": {"required": True, "content": {"application/json": {"schema": _ref("Request")}}},
-        "responses": {"200": _answer()} | _errors(_CHAT),
-    }
+    chat = _inference(config, Chat(), "A chat completion, whole or as a stream", "Request", "Completion")
+    service = _inference(config, ChatService(), "An answer of a model", "ServiceRequest", "ServiceAnswer")
     models = {"summary": "The names that requests may use", "security": keyed}
     id_ = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
-    paths: dict[str, Any] = {path: {"post": {"operationId": f"post{_slug(path)}", **chat}} for path in Chat.routes}
+    posts = dict.fromkeys(Chat.routes, chat) | dict.fromkeys(ChatService.routes, service)
+    paths: dict[str, Any] = {
+        path: {"post": {"operationId": f"post{_slug(path)}", "security": keyed, **post}} for path, post in posts.items()
+    }
 
     def get(path: str, what: dict[str, Any], found: dict[str, Any], errors: tuple[int, ...]) -> dict[str, Any]:
         responses: dict[str, Any] = {"200": found} | _errors(errors)
         paths[path] = {"get": {"operationId": f"get{_slug(path)}", **what, "responses": responses}}
         return responses
 
+    get("/models", models, _response("all names, and who answers to them", "Targets"), (400, 401, 500))
     get("/v1/models", models, _response("all names", "ModelList"), _MODELS)
     get("/v1/models/{id}", models | {"parameters": [id_]}, _response("one of them", "Model"), _MODELS)
     for path in ("/health", "/healthz", "/health/liveliness"):
@@ -144,6 +194,9 @@ def _paths(config: Config, keyed: list[dict[str, list[str]]]) -> dict[str, Any]:
         responses["503"] = _response("starting or draining", "Status")
     texts = {"text/plain": {"schema": _TEXT}, "application/openmetrics-text": {"schema": _TEXT}}
     get("/metrics", {"summary": "Metrics"}, {"description": "as the header Accept asks", "content": texts}, _PROBE)
+    if config.page:
+        page = {"description": "HTML", "content": {"text/html": {"schema": _TEXT}}}
+        get("/", {"summary": "A page to try a chat"}, page, _PROBE)
     this = {"description": "an OpenAPI document", "content": {"application/json": {"schema": {"type": "object"}}}}
     get(PATH, {"summary": "This document", "security": keyed}, this, (400, 401, 500))
     return paths
@@ -153,19 +206,28 @@ def _slug(path: str) -> str:
     return re.sub(r"\W+", "_", path).rstrip("_")
 
 
-def _correlation(config: Config) -> dict[str, Any]:
+def _inference(config: Config, caller: Caller, summary: str, request: str, answer: str) -> dict[str, Any]:
+    return {
+        "summary": summary,
+        "parameters": [_correlation(config, caller)],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": _ref(request)}}},
+        "responses": {"200": _answer(answer)} | _errors(_CHAT),
+    }
+
+
+def _correlation(config: Config, caller: Caller) -> dict[str, Any]:
     rule = config.correlation
     return {
         "name": rule.header,
         "in": "header",
-        "required": rule.required and not rule.also_accept,
+        "required": caller.correlated and rule.required and not rule.also_accept,
         "description": "an id of the conversation; it comes back in the response",
         "schema": {"type": "string", "pattern": f"^{VALID.pattern}$"},
     }
 
 
-def _answer() -> dict[str, Any]:
-    contents = {"application/json": {"schema": _ref("Completion")}, "text/event-stream": _STREAM}
+def _answer(schema: str) -> dict[str, Any]:
+    contents = {"application/json": {"schema": _ref(schema)}, "text/event-stream": _STREAM}
     return {
         "description": "the answer; with `stream` as events, of which an error may be the last",
         "content": contents,

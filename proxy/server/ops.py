@@ -25,6 +25,7 @@ class Ops:
             *(web.get(path, self.health) for path in ("/health", "/healthz", "/health/liveliness")),
             *(web.get(path, self.ready) for path in ("/ready", "/health/readiness")),
             web.get("/metrics", self.metrics),
+            web.get("/models", self.targets),
             web.get("/v1/models", self.models),
             web.get("/v1/models/{id:.+}", self.model),
         ]
@@ -42,14 +43,26 @@ class Ops:
         return web.Response(body=encode(self._metrics.registry), headers={"content-type": content_type})
 
     async def models(self, request: web.Request) -> web.Response:
-        holder = request[HOLDER]
-        names = self._router.names.items()
-        data = [self._entry(name, group) for name, group in names if holder.may_use(name, group.name)]
+        data = [self._entry(name, group) for name, group in self._names(request)]
         return _json({"object": "list", "data": data})
+
+    async def targets(self, request: web.Request) -> web.Response:
+        """The same, and who answers to each name."""
+        names = self._names(request)
+        data = [
+            self._entry(name, group) | {"provider": group.provider, "target": group.target} for name, group in names
+        ]
+        aliases = {name: {"provider": group.provider, "model": group.target} for name, group in names}
+        return _json({"object": "list", "data": data, "aliases": aliases})
 
     async def model(self, request: web.Request) -> web.Response:
         name = request.match_info["id"]
         return _json(self._entry(name, request[HOLDER].find(self._router.find, name)))
+
+    def _names(self, request: web.Request) -> list[tuple[str, Group]]:
+        """Those that the caller may use."""
+        holder = request[HOLDER]
+        return [(name, group) for name, group in self._router.names.items() if holder.may_use(name, group.name)]
 
     def _entry(self, name: str, group: Group) -> dict[str, object]:
         return {"id": name, "object": "model", "created": self._created, "owned_by": group.provider}

@@ -12,6 +12,7 @@ from proxy.errors import InvalidRequest, ProxyError
 
 class ToyCaller:
     routes = ("/toy",)
+    correlated = True
 
     def read(self, body: bytes, id: str, created: int) -> Call:
         head, _, text = body.decode().rpartition("\n")

@@ -18,21 +18,22 @@ PIECE_CHARS = 8192
 
 class Chat:
     routes = ("/v1/chat/completions", "/chat/completions")
+    correlated = True
 
     def read(self, body: bytes, id: str, created: int) -> Call:
         return chat_request.read(body, id, created)
 
     def stream(self, call: Call) -> Rendering:
-        return ChatStream(_own(call))
+        return ChatStream(own(call))
 
     def whole(self, call: Call) -> Rendering:
-        return ChatWhole(_own(call))
+        return ChatWhole(own(call))
 
     def refuse(self, error: ProxyError) -> Refusal:
         return refuse(error)
 
 
-def _own(call: Call) -> ChatCall:
+def own(call: Call) -> ChatCall:
     assert isinstance(call, ChatCall), "a call goes back to the dialect that read it"
     return call
 
@@ -83,7 +84,7 @@ class ChatStream:
             return
         self._bare_call = False
         for at in range(0, len(piece), PIECE_CHARS):
-            text = _json(piece[at : at + PIECE_CHARS])
+            text = to_json(piece[at : at + PIECE_CHARS])
             self._chunk(
                 b'{"function_call":{"arguments":%b}}' % text
                 if self._legacy
@@ -109,7 +110,7 @@ class ChatStream:
         )
         self.chunks += 1
         if self._include_usage:
-            usage = orjson.dumps(_usage(end.usage or Usage(0, 0)))
+            usage = orjson.dumps(usage_object(end.usage or Usage(0, 0)))
             self._out.append(b'%b],"usage":%b}\n\n' % (self._head, usage))
             self.chunks += 1
         self._out.append(b"data: [DONE]\n\n")
@@ -144,10 +145,10 @@ class ChatStream:
         if not self._begun or self._bare_call:
             self._begin()
         if len(text) <= PIECE_CHARS:
-            self._chunk(b'{"content":' + _json(text) + b"}")
+            self._chunk(b'{"content":' + to_json(text) + b"}")
             return
         for at in range(0, len(text), PIECE_CHARS):
-            self._chunk(b'{"content":' + _json(text[at : at + PIECE_CHARS]) + b"}")
+            self._chunk(b'{"content":' + to_json(text[at : at + PIECE_CHARS]) + b"}")
 
     def _chunk(self, delta: bytes) -> None:
         self._out.append(self._delta + delta + self._tail)
@@ -198,7 +199,7 @@ class ChatWhole:
             message["tool_calls"] = [{"id": id_, "type": "function", "function": made} for id_, made in calls]
         reason = _reason(end, self._call.legacy_functions)
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reason}
-        rest = _json({"choices": [choice], "usage": _usage(end.usage or Usage(0, 0))})
+        rest = to_json({"choices": [choice], "usage": usage_object(end.usage or Usage(0, 0))})
         self._body = _head(self._call, "chat.completion", end.model) + b"," + rest[1:]
 
     def fail(self, error: ProxyError) -> None:
@@ -219,14 +220,14 @@ def _head(call: Call, kind: str, answered_by: str | None = None) -> bytes:
     return orjson.dumps(head)[:-1]
 
 
-def _json(value: object) -> bytes:
+def to_json(value: object) -> bytes:
     try:
         return orjson.dumps(value)
     except orjson.JSONEncodeError:  # a lone surrogate, which UTF-8 cannot carry
         return json.dumps(value, ensure_ascii=False).encode(errors="replace")
 
 
-def _usage(usage: Usage) -> dict[str, object]:
+def usage_object(usage: Usage) -> dict[str, object]:
     return {
         "prompt_tokens": usage.prompt,
         "completion_tokens": usage.completion,

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from typing import Any, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 import msgspec
 import orjson
@@ -37,6 +37,7 @@ SESSION_CHARS = 128
 TOOL_NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,128}")
 
 _DECODER = msgspec.json.Decoder(Request)
+Shape = TypeVar("Shape")
 _UNSUPPORTED = tuple(get_type_hints(Unsupported))
 _AT = re.compile(r" - at `\$\.?(.*?)`$")
 _ENUM = re.compile(r"Invalid enum value .*", re.DOTALL)
@@ -57,7 +58,11 @@ class ChatCall(Call):
 
 def read(body: bytes, id: str, created: int) -> ChatCall:
     """Raises ``InvalidRequest`` that names the field."""
-    request, body = _decode(body)
+    return read_request(*decode(_DECODER, body), id, created)
+
+
+def read_request(request: Request, body: bytes, id: str, created: int) -> ChatCall:
+    """``body`` is the request as a provider is to get it."""
     system, history, media = _conversation(request.messages)
     legacy = bool(request.functions) and not request.tools
     if legacy:
@@ -89,18 +94,18 @@ def read(body: bytes, id: str, created: int) -> ChatCall:
     )
 
 
-def _decode(body: bytes) -> tuple[Request, bytes]:
+def decode(decoder: msgspec.json.Decoder[Shape], body: bytes) -> tuple[Shape, bytes]:
     """The request, and its body as it can be passed on."""
     try:
         body.decode()  # the decoder does not look into the texts that it skips
         body = body.removeprefix(BOM)
         try:
-            return _DECODER.decode(body), body
+            return decoder.decode(body), body
         except msgspec.ValidationError:
             raise
         except msgspec.DecodeError:
             body = _without_surrogates(body)
-            return _DECODER.decode(body), body
+            return decoder.decode(body), body
     except msgspec.ValidationError as error:
         text = str(error)
         at = _AT.search(text)

@@ -8,11 +8,13 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+Temperature = Annotated[float, Meta(ge=0, le=2)]
 Unit = Annotated[float, Meta(ge=0, le=1)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 Count = Annotated[int, Meta(ge=1)]
 MESSAGES = PARTS = 32_768
 TOOLS = 4_096
+ModelName = Annotated[str, Meta(min_length=1, max_length=256)]
 StopText = Annotated[str, Meta(max_length=1024)]
 
 
@@ -39,6 +41,9 @@ class Message(Struct):
     tool_calls: list[ToolCallSpec] | None = None
     tool_call_id: str | None = None
     function_call: FunctionCall | None = None
+
+
+Messages = Annotated[list[Message], Meta(min_length=1, max_length=MESSAGES)]
 
 
 class FunctionName(Struct):
@@ -73,7 +78,7 @@ class StreamOptions(Struct):
 class Unsupported(Struct, kw_only=True):
     """Parameters that a text upstream cannot honour."""
 
-    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    temperature: Temperature | None = None
     top_p: Unit | None = None
     seed: int | None = None
     presence_penalty: Penalty | None = None
@@ -98,8 +103,8 @@ class Unsupported(Struct, kw_only=True):
 
 
 class Request(Unsupported, kw_only=True):
-    model: Annotated[str, Meta(min_length=1, max_length=256)]
-    messages: Annotated[list[Message], Meta(min_length=1, max_length=MESSAGES)]
+    model: ModelName
+    messages: Messages
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     n: Count | None = None
