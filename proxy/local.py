@@ -10,26 +10,27 @@ from typing import Any
 import aiohttp
 
 from proxy.config import Config
+from proxy.config.settings import Correlation
 from proxy.server.app import create_app
 from proxy.server.run import listening
 
 
 @dataclass(frozen=True, slots=True)
-class Local:
-    """Takes requests while the context of ``serving`` lasts."""
+class Client:
+    """Asks a proxy. ``header`` is the one that this takes the correlation id from."""
 
-    _session: aiohttp.ClientSession
-    _header: str
+    session: aiohttp.ClientSession
+    header: str = Correlation().header
 
     def post(
         self, path: str, body: Mapping[str, Any], correlation_id: str
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         """The response to a request, its body still to be read. How long it may take is the proxy's matter."""
-        return self._session.post(path, json=body, headers={self._header: correlation_id})
+        return self.session.post(path, json=body, headers={self.header: correlation_id})
 
 
 @asynccontextmanager
-async def serving(config: Config) -> AsyncIterator[Local]:
+async def serving(config: Config) -> AsyncIterator[Client]:
     """Serves ``config`` to this process alone: a free port of the loopback interface, and a key made up for it in
     place of the callers' keys."""
     key = secrets.token_urlsafe(32)
@@ -40,4 +41,4 @@ async def serving(config: Config) -> AsyncIterator[Local]:
             url, headers={"authorization": f"Bearer {key}"}, timeout=aiohttp.ClientTimeout(total=None)
         ) as session,
     ):
-        yield Local(session, config.correlation.header)
+        yield Client(session, config.correlation.header)

@@ -10,7 +10,7 @@ import orjson
 
 from proxy.check.outcome import Check, CheckFailed, Outcome, one_line, run_all
 from proxy.config import Config, Model
-from proxy.local import Local, serving
+from proxy.local import Client, serving
 
 AT_ONCE = 8
 SHOWN = 60  # characters of an answer
@@ -61,7 +61,7 @@ def names(config: Config) -> list[str]:
     return found
 
 
-async def _ask(local: Local, model: Model, prompt: Prompt) -> str:
+async def _ask(local: Client, model: Model, prompt: Prompt) -> str:
     body = {"model": model.name, "messages": [{"role": "user", "content": prompt.text}]}
     async with local.post(PATH, body, f"check-{uuid4().hex}") as response:
         answer = orjson.loads(await response.read())

@@ -36,7 +36,11 @@ async def check(
     if network:
         await follow(f"network, {pings.time_limit(config):g} s at most", pings.ping_all(config))
     if prompts:
-        each = "one short prompt each" if prompts == [ask.HELLO] else f"{len(prompts)} prompts each"
+        each = (
+            "one short prompt each"
+            if prompts == [ask.HELLO]
+            else f"{len(prompts)} prompt{'s' * (len(prompts) > 1)} each"
+        )
         await follow(f"models, {each}", ask.ask_all(config, prompts))
     tell("")
     if failures:
