@@ -89,15 +89,15 @@ def _run(options: argparse.Namespace) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes
         return NOBODY_READS
     except (ConfigError, CommandFailed) as error:
-        return _give_up(str(error))
+        return _give_up(options.command, str(error))
     except OSError as error:
         hint = "; choose another port with --port or PROXY_PORT" if error.errno == errno.EADDRINUSE else ""
-        return _give_up(f"{error}{hint}")
+        return _give_up(options.command, f"{error}{hint}")
 
 
-def _give_up(reason: str) -> int:
-    """A command that failed: told for people, unless JSON was asked for."""
-    if os.environ.get("LOG_FORMAT") == "json":
+def _give_up(command: str, reason: str) -> int:
+    """A command that failed: told for people, unless it would have served and JSON was asked for."""
+    if command == "serve" and os.environ.get("LOG_FORMAT") == "json":
         import structlog
 
         from proxy.telemetry import logs

@@ -36,11 +36,8 @@ async def check(
     if network:
         await follow(f"network, {pings.time_limit(config):g} s at most", pings.ping_all(config))
     if prompts:
-        each = (
-            "one short prompt each"
-            if prompts == [ask.HELLO]
-            else f"{len(prompts)} prompt{'s' * (len(prompts) > 1)} each"
-        )
+        several = f"{len(prompts)} prompts each" if len(prompts) > 1 else "one prompt each"
+        each = "one short prompt each" if prompts == [ask.HELLO] else several
         await follow(f"models, {each}", ask.ask_all(config, prompts))
     tell("")
     if failures:

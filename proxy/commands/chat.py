@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import AsyncIterator, Coroutine, Mapping
@@ -62,8 +63,8 @@ async def _ask(options: argparse.Namespace, body: Mapping[str, Any], correlation
             async with _reaching(options.base_url) as client:
                 await _answer(client, body, correlation_id)
     except aiohttp.ClientConnectorError as error:
-        hint = f"; is the proxy running at {options.base_url}?"
-        raise CommandFailed(f"nobody is reached: {error.os_error.strerror or error}{hint}") from None
+        reason = os.strerror(error.os_error.errno) if error.os_error.errno else str(error)
+        raise CommandFailed(f"{reason}: is the proxy running at {options.base_url}?") from None
     except (aiohttp.ClientError, ConnectionError, TimeoutError) as error:
         raise CommandFailed(f"the connection to the proxy broke off: {error or type(error).__name__}") from None
     return 0

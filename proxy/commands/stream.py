@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from typing import Any
 
-from aiohttp_sse_client2.client import READY_STATE_CONNECTING, EventSource
+from aiohttp_sse_client2.client import READY_STATE_CONNECTING, EventSource  # type: ignore[import-untyped]  # it has none
 
 from proxy.commands import CommandFailed
 from proxy.commands.refusals import accept, as_object, told
