@@ -65,6 +65,8 @@ async def _ask(options: argparse.Namespace, body: Mapping[str, Any], correlation
     except aiohttp.ClientConnectorError as error:
         reason = os.strerror(error.os_error.errno) if error.os_error.errno else str(error)
         raise CommandFailed(f"{reason}: is the proxy running at {options.base_url}?") from None
+    except BrokenPipeError:
+        raise  # standard output, not the proxy
     except (aiohttp.ClientError, ConnectionError, TimeoutError) as error:
         raise CommandFailed(f"the connection to the proxy broke off: {error or type(error).__name__}") from None
     return 0

@@ -29,7 +29,7 @@ class Ended:
         return [part.strip() for part in row]
 
 
-def run(cwd: Path, *arguments: str, env: Mapping[str, str]) -> Ended:
+def run(cwd: Path, *arguments: str, env: Mapping[str, str], stdin: str = "") -> Ended:
     """``python -m proxy`` with these arguments and this environment, nothing of the tester's own."""
     clean = {key: value for key, value in os.environ.items() if key in ("PATH", "HOME", "LANG", "TMPDIR")}
     ended = subprocess.run(
@@ -37,6 +37,7 @@ def run(cwd: Path, *arguments: str, env: Mapping[str, str]) -> Ended:
         cwd=cwd,
         env=clean | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"} | dict(env),
         capture_output=True,
+        input=stdin,
         text=True,
         timeout=30,
         check=False,
