@@ -56,7 +56,7 @@ def _try_it(config: Config, url: str) -> str:
     keyed = config.master_key or config.api_keys
     return _TRY_IT.format(
         url=url,
-        page="; open it in a browser to try a chat" if config.page else "",
+        page=" (a page to try a chat)" if config.page else "",
         header=config.correlation.header,
         model=config.models[0].name,
         key='\n    -H "authorization: Bearer $PROXY_API_KEY" \\' if keyed else "",

@@ -57,8 +57,9 @@ def test_requests_made_of_the_document(launch: Launch, stand_in: StandIn, tmp_pa
         )  # fmt: skip
     finally:
         stand_in.script("*")
-    assert "10 selected / 10 total" in told
-    assert proxy.metric("proxy_requests_total", route="/v1/chat/completions", status="200"), "some got an answer"
+    assert "13 selected / 13 total" in told
+    for route in ("/v1/chat/completions", "/chat"):
+        assert proxy.metric("proxy_requests_total", route=route, status="200"), "some got an answer"
     assert [] == proxy.events(event="request.failed")
     assert "Traceback" not in proxy.output
 
