@@ -53,6 +53,7 @@ def test_a_tool_call_and_its_result(proxy: Proxy, stand_in: StandIn, visit: Visi
     tab.page.get_by_label("Result of get_weather").fill("31 degrees")
     tab.page.keyboard.press("Enter")
     tab.wait_for("Here is what I found: 31 degrees")
+    tab.wait_for("result: 31 degrees")
     tab.wait_for_end()
     assert 2 == len(stand_in.requests(tab.correlation_id))
 
@@ -75,6 +76,15 @@ def test_an_answer_that_breaks_off_is_no_answer(proxy: Proxy, stand_in: StandIn,
     tab.ask("Hi")
     tab.wait_for("in the stream · upstream_truncated")
     assert "Half of" in tab.page.locator("article.assistant").inner_text()
+
+
+def test_a_stream_that_somebody_cuts_on_the_way(proxy: Proxy, visit: Visit) -> None:
+    """It ends as if all were well, but for the last frame."""
+    tab = visit(proxy.url)
+    half = 'data: {"choices":[{"delta":{"content":"Half"}}]}\n\n'
+    tab.page.route("**/v1/chat/completions", lambda route: route.fulfill(content_type="text/event-stream", body=half))
+    tab.ask("Hi")
+    tab.wait_for("The stream ended before the answer was complete.")
 
 
 def test_what_a_model_writes_is_text(proxy: Proxy, stand_in: StandIn, visit: Visit) -> None:
