@@ -1,6 +1,8 @@
 """The command line itself: its help, what it makes of wrong usage, `models`, and prompts from a folder."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,15 @@ def test_help_tells_what_there_is(tmp_path: Path, command: str) -> None:
         "check": ("--prompts", "costs quota"),
     }
     assert [] == [text for text in wanted.get(command, ()) if text not in ended.out]
+
+
+def test_help_imports_none_of_what_serves(tmp_path: Path) -> None:
+    code = "import sys; from proxy.cli import main\ntry: main(['--help'])\nexcept SystemExit: print(sorted({'aiohttp', 'uvloop', 'structlog', 'yaml'} & set(sys.modules)))"
+    env = {"PYTHONPATH": str(ROOT)}
+    told = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, check=True
+    )
+    assert "[]" == told.stdout.splitlines()[-1]
 
 
 WRONG: dict[str, tuple[list[str], str]] = {

@@ -141,6 +141,8 @@ WRONG = {
     "one name for two keys": (STACKSPOT + "proxy: {api_keys: [{name: a, key: k}, {name: a, key: l}]}\n", "the name 'a' is given to two keys"),
     "one key for two names": (STACKSPOT + "proxy: {api_keys: [{name: a, key: k}, {name: b, key: k}]}\n", "'b' has the same key as 'a'"),
     "no models": ("model_list: []\n", "no model is configured"),
+    "an origin with a path": (STACKSPOT + "proxy: {cors_origins: ['https://a.example/x']}\n", "given.yaml:4: proxy.cors_origins[0]: an origin such as https://app.example.com is expected here"),
+    "all origins": (STACKSPOT + "proxy: {cors_origins: ['*']}\n", "not '*'"),
 }  # fmt: skip
 
 
@@ -352,6 +354,14 @@ def test_the_quota_is_off_until_it_is_configured() -> None:
     assert Quota(5, 8, 60) == from_text(STACKSPOT + "proxy: {quota: {requests_per_minute: 5}}\n").quota
     assert Quota(90, 8, 60) == load(ROOT / "config.yaml", Environment(CREDENTIALS)).quota
     assert load(ROOT / "config.yaml", Environment(CREDENTIALS), demo=True).quota is None
+
+
+def test_the_page_and_other_origins() -> None:
+    assert (True, ()) == (from_text(STACKSPOT).page, from_text(STACKSPOT).cors_origins)
+    config = from_text(
+        STACKSPOT + "proxy:\n  page: false\n  cors_origins: ['https://App.example.com/', http://localhost:5173]\n"
+    )
+    assert (False, ("https://app.example.com", "http://localhost:5173")) == (config.page, config.cors_origins)
 
 
 def test_callers_keys() -> None:
