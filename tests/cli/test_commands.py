@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.run import run
+from tests.cli.terminal import Terminal
 from tests.cli.test_check import CHAT, GPT, KEY, models
 from tests.support.processes import CREDENTIALS, ROOT, StandIn
 
@@ -93,6 +94,16 @@ def test_prompts_of_a_folder(tmp_path: Path, stand_in: StandIn) -> None:
     for file in shipped:
         for model in ("chat", "other"):
             assert file.read_text(encoding="utf-8")[:20] in ended.line(f"  model {model}, {file.stem}: ")
+
+
+def test_the_report_has_colours_at_a_terminal(tmp_path: Path, stand_in: StandIn) -> None:
+    entries = (CHAT, CHAT.replace("agent}", "agent, client_secret: wrong-secret}"))
+    (tmp_path / "config.yaml").write_text(models(*entries))
+    terminal = Terminal(tmp_path, "check", env=CREDENTIALS | stand_in.env)
+    assert 1 == terminal.end()
+    assert "  \x1b[32mok\x1b[0m " in terminal.shown
+    assert "  \x1b[31mFAILED\x1b[0m " in terminal.shown
+    assert "\x1b" not in run(tmp_path, "check", env=CREDENTIALS | stand_in.env).out
 
 
 @pytest.mark.parametrize("content", [None, "", b"\xff"], ids=["none", "empty", "no text"])

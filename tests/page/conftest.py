@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Request, sync_playwright
+from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 
+expect.set_options(timeout=10_000)
 DESKTOP = {"width": 1200, "height": 780}
 
 
@@ -54,7 +55,8 @@ def chromium() -> Iterator[Browser]:
         missing = "chromium is not installed (Debian: apt-get install chromium)"
         pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])  # which root would need
+        # As root there is no sandbox, and in containers little shared memory.
+        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"])
         yield browser
         browser.close()
 

@@ -10,7 +10,7 @@ from tests.conftest import ONCE, Launch
 from tests.page.conftest import Visit
 from tests.support.processes import Proxy, StandIn
 
-SLOW = {"text": "One two three four five six.", "interval_s": 0.15}
+SLOW = {"text": "One two three four five six.", "interval_s": 0.4}
 KEY = "planted-caller-key"
 PHONE = {"viewport": {"width": 320, "height": 640}, "is_mobile": True, "has_touch": True}
 
@@ -26,7 +26,7 @@ def test_an_answer_streams(proxy: Proxy, stand_in: StandIn, visit: Visit) -> Non
     tab.wait_for_end()
     said = tab.page.locator("article.assistant").inner_text()
     assert "One two three four five six." in said
-    assert re.search(r"first token 0\.\d\d s\s+\d+ tokens\s+\d+\.\d tokens/s\s+stackspot/agent", said)
+    assert re.search(r"first token \d+\.\d\d s\s+\d+ tokens\s+\d+\.\d tokens/s\s+stackspot/agent", said)
     assert tab.correlation_id in said
     assert 1 == len(stand_in.requests(tab.correlation_id))
 
@@ -217,7 +217,7 @@ def test_live_figures(launch: Launch, stand_in: StandIn, visit: Visit) -> None:
     def figure(name: str) -> str:
         return tab.page.locator(".figure", has_text=name).inner_text()
 
-    stand_in.script(tab.correlation_id, {"text": "a b c d e f", "interval_s": 0.5})
+    stand_in.script(tab.correlation_id, {"text": "a b c d e f", "interval_s": 0.8})
     tab.ask("Hi")
     expect(tab.page.locator(".figure", has_text="Streams in flight").locator("dd").first).to_have_text("1")
     tab.wait_for_end()
