@@ -1,6 +1,7 @@
 """The shape of the code: imports point one way, and the core is pure."""
 
 import ast
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,3 +43,16 @@ def test_the_core_is_pure(file: Path) -> None:
 def test_the_simulator_stands_alone() -> None:
     for file in (ROOT / "simulator").rglob("*.py"):
         assert not [name for name in imports(ast.parse(file.read_text())) if name.startswith("proxy")]
+
+
+def test_what_is_not_python_is_packaged_as_well() -> None:
+    """Or an installed proxy would miss it."""
+    project = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())
+    declared = project["tool"]["setuptools"]["package-data"]
+    packaged = {
+        file
+        for package, globs in declared.items()
+        for name in globs
+        for file in (ROOT.parent / package.replace(".", "/")).glob(name)
+    }
+    assert {file for file in ROOT.rglob("*.*") if file.is_file() and file.suffix not in (".py", ".pyc")} == packaged

@@ -45,6 +45,17 @@ def test_the_conversation_goes_on_and_begins_anew(proxy: Proxy, stand_in: StandI
     expect(tab.page.locator("article")).to_have_count(0)
 
 
+def test_a_new_chat_forgets_the_answer_under_way(proxy: Proxy, stand_in: StandIn, visit: Visit) -> None:
+    tab = visit(proxy.url)
+    stand_in.script(tab.correlation_id, SLOW)
+    tab.ask("Count!")
+    tab.wait_for("One two")
+    tab.page.get_by_role("button", name="New chat").click()
+    tab.ask("Hi")
+    tab.wait_for_end()
+    assert 2 == tab.page.evaluate("messages.length")
+
+
 def test_a_tool_call_and_its_result(proxy: Proxy, stand_in: StandIn, visit: Visit) -> None:
     tab = visit(proxy.url)
     tab.page.get_by_role("button", name="Call a tool").click()
