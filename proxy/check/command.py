@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from proxy.check import ask, pings, settings
 from proxy.check.outcome import Outcome
 from proxy.config import Config, ConfigError
-from proxy.config.secrets import without_secrets
+from proxy.config.secrets import Redactor
 
 VALUE_WIDTH = 48
 Tell = Callable[[str], None]
@@ -67,5 +67,5 @@ def _tell_settings(config: Config, environ: Mapping[str, str], tell: Tell) -> No
 
 
 def _line(config: Config, outcome: Outcome) -> str:
-    note = without_secrets(config, outcome.note)
+    note = Redactor(config)(outcome.note)
     return f"  {'FAILED' if outcome.failed else 'ok':<6}  {outcome.seconds:6.2f} s  {outcome.what}: {note}"

@@ -10,6 +10,7 @@ from proxy.check.command import check
 from proxy.commands import CommandFailed
 from proxy.commands.configuration import configuration
 from proxy.commands.terminal import Style, style
+from proxy.config.secrets import Redactor
 from proxy.telemetry import logs
 
 
@@ -19,7 +20,7 @@ async def run(options: argparse.Namespace) -> int:
     if options.prompts is not None:
         prompts += read_prompts(options.prompts)
     # What there is to say is said in the report, unless somebody wants to know it all.
-    logs.configure("DEBUG" if config.log_level == "DEBUG" else "CRITICAL", config.log_format)
+    logs.configure("DEBUG" if config.log_level == "DEBUG" else "CRITICAL", config.log_format, Redactor(config))
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # answers may hold what a terminal cannot show
     colours = style(sys.stdout)
 

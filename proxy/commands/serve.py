@@ -12,6 +12,7 @@ from proxy import simulator
 from proxy.check.startup import validate
 from proxy.commands.configuration import configuration
 from proxy.config import Config
+from proxy.config.secrets import Redactor
 from proxy.server.app import create_app
 from proxy.server.run import serve
 from proxy.telemetry import logs
@@ -31,7 +32,7 @@ _TRY_IT = """\
 
 async def run(options: argparse.Namespace) -> int:
     config = configuration(options.config, host=options.host, port=options.port, demo=options.demo)
-    logs.configure(config.log_level, config.log_format)
+    logs.configure(config.log_level, config.log_format, Redactor(config))
     logs.tell_of_crashes()
     sys.setswitchinterval(THREADS_YIELD_S)
     async with contextlib.AsyncExitStack() as stack:

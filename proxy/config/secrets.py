@@ -1,5 +1,7 @@
 """The secrets of a configuration, to be taken out of whatever others had a hand in."""
 
+import json
+import re
 from collections.abc import Iterator
 from dataclasses import fields
 from urllib.parse import unquote, urlsplit
@@ -7,7 +9,25 @@ from urllib.parse import unquote, urlsplit
 from proxy.config.addresses import MASK
 from proxy.config.settings import ApiKey, Config, Model
 
+TOKENS = r"eyJ[\w-]{4,}\.[\w-]{4,}\.[\w-]+|\bsk-[\w-]{16,}|(?<=[Bb]earer )[\w.~+/=-]{8,}"
+"""What looks like a secret, whoever's it is."""
+_TOKENS = re.compile(TOKENS, re.ASCII)
+_SIGNS_OF_TOKENS = ("eyJ", "sk-", "earer ")
 _SHORTEST = 6  # shorter ones are found in any text
+
+
+class Redactor:
+    """Masks the secrets of a configuration, and what looks like a token, wherever they stand in a text."""
+
+    def __init__(self, config: Config) -> None:
+        forms = [form for secret in secrets_of(config) for form in (secret, in_json(secret))]
+        self._hidden = tuple(dict.fromkeys(forms))
+
+    def __call__(self, text: str) -> str:
+        for secret in self._hidden:
+            if secret in text:
+                text = text.replace(secret, MASK)
+        return _TOKENS.sub(MASK, text) if any(sign in text for sign in _SIGNS_OF_TOKENS) else text
 
 
 def secrets_of(config: Config) -> list[str]:
@@ -21,11 +41,9 @@ def identifiers_of(config: Config) -> list[str]:
     return sorted((name for name in found if len(name) >= _SHORTEST), key=len, reverse=True)
 
 
-def without_secrets(config: Config, text: str) -> str:
-    """``text`` with the secrets of the configuration masked."""
-    for secret in secrets_of(config):
-        text = text.replace(secret, MASK)
-    return text
+def in_json(secret: str) -> str:
+    """As it stands inside a JSON string."""
+    return json.dumps(secret, ensure_ascii=False)[1:-1]
 
 
 def _all(config: Config) -> Iterator[str]:

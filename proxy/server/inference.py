@@ -9,6 +9,7 @@ import structlog
 from aiohttp import web
 
 from proxy.config import Config
+from proxy.config.secrets import Redactor
 from proxy.core.answer import Rendering, Served
 from proxy.core.call import Call
 from proxy.core.dialect import Caller, Outgoing
@@ -63,6 +64,7 @@ class Inference:
         self._watchdog = watchdog
         self._metrics = metrics
         self._observers = observers
+        self._redact = Redactor(config)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         record = request[RECORD]
@@ -129,7 +131,7 @@ class Inference:
         return outlet.response
 
     def _turn(self, job: "_Job", render: Callable[[Call], Rendering]) -> Turn:
-        turn = Turn(job.call, self._observers.overhearing(job.record, job.call, render))
+        job.record.turn = turn = Turn(job.call, self._observers.overhearing(job.record, job.call, render))
         self._metrics.begun(job.record, turn)
         return turn
 
@@ -191,7 +193,8 @@ class Inference:
             again = turn.refused(refused.error)
             end = RoundEnd(b"", again, mends=refused.error) if again else RoundEnd(b"", error=refused.error)
         if wrong := end.error or end.mends:
-            wrong.reason = without_quotes(wrong.reason, turn.call)
+            wrong.message = self._redact(wrong.message)
+            wrong.reason = self._redact(without_quotes(wrong.reason, turn.call))
         return end
 
     async def _answer(self, turn: Turn, reply: Reply, sink: Sink, label: str) -> RoundEnd:

@@ -66,13 +66,14 @@ def account(inference: Mapping[str, Caller], config: Config, metrics: Metrics, o
             record.left = record.error is None
             raise asyncio.CancelledError from None  # aiohttp takes anything else for a fault of ours
         finally:
-            metrics.request(record.route, record.model, status)
+            record.over(status)
+            metrics.request(record)
             if request.path in inference:
-                events.request_ended(record, status, metrics)
+                events.request_ended(record, metrics)
             elif record.error is not None:
                 events.failed(record, record.error, metrics)
             if asks:
-                observers.ended(record, status)
+                observers.ended(record)
             if record.error is not None:
                 record.error.__traceback__ = None  # its frames hold it: a circle that only the collector opens
 

@@ -1,29 +1,28 @@
-"""The log events that tell of a request's end and of logins, with the metrics that go with them."""
-
-import time
+"""The log events that tell of requests' ends, logins, retries and Redis, with the metrics that go with them."""
 
 import structlog
 
 from proxy.dispatch.deployment import Deployment
 from proxy.errors import Internal, ProxyError
+from proxy.telemetry.fault import fault
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.record import Record
 
 log = structlog.get_logger()
 
 
-def request_ended(record: Record, status: int, metrics: Metrics) -> None:
+def request_ended(record: Record, metrics: Metrics) -> None:
     """One wide line, after one that says what went wrong if anything did."""
-    seconds = time.monotonic() - record.started
     error, turn = record.error, record.turn
     if error is not None:
         failed(record, error, metrics)
-    metrics.ended(record, seconds)
-    line: dict[str, object] = {"model": record.model, "upstream": record.upstream, "status": status}
+    metrics.ended(record)
+    line: dict[str, object] = {"model": record.model, "upstream": record.upstream, "status": record.status}
     line |= {
         "code": error.code if error is not None else None,
+        "source": fault(error) if error is not None else None,
         "end_reason": record.end_reason,
-        "duration_ms": _ms(seconds),
+        "duration_ms": _ms(record.seconds),
     }
     if turn is not None:
         first_token = record.first_token

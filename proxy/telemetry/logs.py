@@ -1,17 +1,18 @@
 """structlog: one JSON object a line, or coloured lines for people. Whatever else logs goes the same way."""
 
-import json
 import logging
 import sys
 import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-import orjson
 import structlog
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web import RequestPayloadError
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+from proxy.telemetry.encoding import to_json
 
 _SHARED: list[Processor] = [
     structlog.contextvars.merge_contextvars,
@@ -20,8 +21,13 @@ _SHARED: list[Processor] = [
 ]
 
 
-def configure(level: str, form: str) -> None:
-    """Sets up all logging of the process. ``form`` is ``json``, ``console`` or ``auto`` (console on a terminal)."""
+def configure(level: str, form: str, redact: Callable[[str], str] = str) -> None:
+    """Sets up all logging of the process. ``form`` is ``json``, ``console`` or ``auto`` (console on a terminal);
+    ``redact`` is asked what may be told of each line, whoever wrote it."""
+
+    def redacted(_: WrappedLogger, __: str, line: Any) -> str:  # text: the renderer stands before it
+        return redact(line)
+
     console = for_people(form)
     threshold = logging.getLevelNamesMapping()[level]
     renderers: list[Processor] = (
@@ -29,6 +35,7 @@ def configure(level: str, form: str) -> None:
         if console
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_dumps)]
     )
+    renderers.append(redacted)
     structlog.configure(
         processors=[*_SHARED, *renderers],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
@@ -80,14 +87,6 @@ def _library_event(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     event["logger"] = record.name
     event["event"] = "library.message"
     return event
-
-
-def to_json(value: object) -> bytes:
-    """On one line. No line is lost for what orjson cannot write: huge numbers, halves of characters."""
-    try:
-        return orjson.dumps(value, default=str)
-    except orjson.JSONEncodeError:
-        return json.dumps(value, default=str).encode()
 
 
 def _dumps(value: Any, **_: Any) -> str:

@@ -13,12 +13,12 @@ from proxy.core.call import Call
 from proxy.dispatch.deployment import Deployment
 from proxy.errors import ProxyError
 from proxy.telemetry.record import Record
-from proxy.telemetry.run_records import RunRecords
+from proxy.telemetry.runs.records import RunRecords
 from proxy.telemetry.texts import Texts
 from proxy.telemetry.transcript import Overheard, Transcript
 
 if TYPE_CHECKING:  # needs an extra at run time
-    from proxy.telemetry.traces import Traces
+    from proxy.telemetry.traces.tracer import Traces
 
 log = structlog.get_logger()
 
@@ -71,14 +71,14 @@ class Observers:
         """An upstream is about to be asked."""
         return UNWATCHED if record.span is None else record.span.attempt(record, deployment)
 
-    def ended(self, record: Record, status: int) -> None:
+    def ended(self, record: Record) -> None:
         """All is over, whatever came of it."""
         if record.transcript is not None:
             self._tell(record.transcript)
         if self.run_records is not None:
-            self.run_records.ended(record, status)
+            self.run_records.ended(record)
         if record.span is not None:
-            record.span.end(record, status)
+            record.span.end(record)
 
     def _tell(self, transcript: Transcript) -> None:
         for name, arguments in transcript.arguments_of_calls():

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proxy.config import Config, ConfigError
-from proxy.config.secrets import secrets_of
-from proxy.telemetry.capture import Capture
+from proxy.config.secrets import Redactor
+from proxy.telemetry.capture.tapes import Capture
 from proxy.telemetry.observers import Observers
-from proxy.telemetry.run_records import RunRecords
+from proxy.telemetry.runs.records import RunRecords
 from proxy.telemetry.texts import Texts
 
 if TYPE_CHECKING:  # needs an extra at run time
-    from proxy.telemetry.traces import Traces
+    from proxy.telemetry.traces.tracer import Traces
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
@@ -35,7 +35,7 @@ class Observing:
 
 def observe(config: Config) -> Observing:
     """Raises ``ConfigError`` for traces that cannot be sent."""
-    texts = Texts(secrets_of(config)) if config.log_messages else None
+    texts = Texts(Redactor(config)) if config.log_messages else None
     traces = _traces(config, texts) if any(config.otel.get(name) for name in ENDPOINTS) else None
     return Observing(
         Observers(
@@ -52,7 +52,7 @@ def _traces(config: Config, texts: Texts | None) -> "Traces | None":
     if config.otel.get("OTEL_TRACES_EXPORTER") == "none" or config.otel.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return None
     try:
-        from proxy.telemetry.traces import Traces
+        from proxy.telemetry.traces.tracer import Traces
     except ImportError:
         raise ConfigError(
             "OTEL_EXPORTER_OTLP_ENDPOINT is set, but the packages of OpenTelemetry are missing: "

@@ -1,15 +1,15 @@
-"""What is noted about one request while it runs, for its log line and the metrics at its end."""
+"""What is noted about one request while it runs, for everything that is told of it at its end."""
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proxy.core.turn import Turn
 from proxy.errors import ProxyError
-from proxy.telemetry.tally import Tally
 from proxy.telemetry.transcript import Transcript
 
 if TYPE_CHECKING:  # needs an extra at run time
-    from proxy.telemetry.spans import RequestSpan
+    from proxy.telemetry.traces.spans import RequestSpan
 
 
 @dataclass(slots=True)
@@ -28,7 +28,6 @@ class Record:
     provider: str = ""
     upstream: str | None = None
     turn: Turn | None = None
-    tally: Tally | None = None
     span: "RequestSpan | None" = None
     transcript: Transcript | None = None
     """What the answer said, where somebody asks for that."""
@@ -37,6 +36,14 @@ class Record:
     sent: int = 0
     left: bool = False
     """The caller went away before the end."""
+    status: int = 0
+    seconds: float = 0.0
+    """Its whole time. This and the status are there when it is over."""
+
+    def over(self, status: int) -> None:
+        """The answer has gone out, or never will."""
+        self.status = status
+        self.seconds = time.monotonic() - self.started
 
     @property
     def first_token(self) -> float | None:

@@ -1,8 +1,7 @@
 """What was said on both sides, for ``LOG_MESSAGES=true``: bounded, and without the secrets that the proxy knows."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 
-from proxy.config.addresses import MASK
 from proxy.core.call import AssistantText, Call, Entry, SystemText, ToolResult, UserText
 from proxy.telemetry.transcript import TEXT_LIMIT, Transcript
 
@@ -12,10 +11,10 @@ Message = dict[str, object]
 
 
 class Texts:
-    """``secrets`` are masked wherever they stand."""
+    """``redact`` takes secrets out of a text."""
 
-    def __init__(self, secrets: Sequence[str]) -> None:
-        self._secrets = secrets
+    def __init__(self, redact: Callable[[str], str]) -> None:
+        self._redact = redact
 
     def asked(self, call: Call) -> list[Message]:
         """The conversation in OpenAI's form: the newest messages that there is room for, long ones cut in the
@@ -36,9 +35,9 @@ class Texts:
         """The answer, as far as it came."""
         if transcript is None:
             return {"text": ""}
-        answer: Message = {"text": self._masked(transcript.text)}
+        answer: Message = {"text": self._redact(transcript.text)}
         if calls := transcript.arguments_of_calls():
-            answer["tool_calls"] = [{"name": name, "arguments": self._masked(text)} for name, text in calls]
+            answer["tool_calls"] = [{"name": name, "arguments": self._redact(text)} for name, text in calls]
         if transcript.left_out:
             answer["left_out"] = transcript.left_out
         return answer
@@ -48,7 +47,7 @@ class Texts:
 
         def fitted(text: str) -> str:
             nonlocal room
-            text = cut(self._masked(text), room)
+            text = cut(self._redact(text), room)
             room -= len(text)
             return text
 
@@ -66,12 +65,6 @@ class Texts:
                         {"id": call.id, "name": call.name, "arguments": fitted(call.arguments)} for call in calls
                     ]
                 return message, room
-
-    def _masked(self, text: str) -> str:
-        for secret in self._secrets:
-            if secret in text:
-                text = text.replace(secret, MASK)
-        return text
 
 
 def cut(text: str, room: int) -> str:

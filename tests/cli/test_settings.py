@@ -4,7 +4,7 @@ from dataclasses import fields, is_dataclass, replace
 
 from proxy.check.settings import of_model, settings
 from proxy.config import Config, Model
-from proxy.config.secrets import without_secrets
+from proxy.config.secrets import Redactor
 from proxy.config.settings import ApiKey, Quota
 
 OUTSIDE = {"models", "demo", "otel", "warnings", "origins"}
@@ -40,9 +40,9 @@ def test_opentelemetry_is_listed_by_its_variables() -> None:
     otel = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://u:planted@c:4318", "OTEL_EXPORTER_OTLP_HEADERS": "x=planted-header"}
     listed = {setting.name: setting.value for setting in settings(replace(CONFIG, otel=otel), {})}
     assert ("http://********@c:4318", "********") == tuple(listed[name] for name in otel)
-    assert "to ********" == without_secrets(replace(CONFIG, otel=otel), "to planted-header")
+    assert "to ********" == Redactor(replace(CONFIG, otel=otel))("to planted-header")
 
 
 def test_secrets_are_taken_out_of_what_others_say() -> None:
     said = "key planted-key, password pl@nted or pl%40nted, planted-master!"
-    assert "key ********, password ******** or ********, ********!" == without_secrets(CONFIG, said)
+    assert "key ********, password ******** or ********, ********!" == Redactor(CONFIG)(said)

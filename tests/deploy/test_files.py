@@ -5,8 +5,8 @@ import re
 import pytest
 
 from proxy.errors import ProxyError
-from proxy.telemetry.children import END_REASONS, SOURCES
-from proxy.telemetry.metrics import fault
+from proxy.telemetry.fault import SOURCES, fault
+from proxy.telemetry.metrics.children import END_REASONS
 from tests.deploy.prometheus import promtool
 from tests.deploy.shipped import GRAFANA, PROMETHEUS, RULES, panels, rules
 from tests.support.processes import Proxy

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import pytest
 
 from proxy.simulator.replay import ReplayError, load
-from proxy.telemetry.recordings import FILES_KEPT, Recording, Recordings, prune
+from proxy.telemetry.capture.recordings import FILES_KEPT, Recording, Recordings, prune
 from tests.config.test_load import STACKSPOT
 from tests.conftest import Launch
 from tests.support.chat import WEATHER_TOOL, ask, finish_of, stream

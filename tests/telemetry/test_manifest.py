@@ -8,7 +8,7 @@ import pytest
 
 from proxy.config import Config, Model
 from proxy.config.settings import ApiKey, Timeouts
-from proxy.telemetry.manifest import config_digest, git_sha
+from proxy.telemetry.runs.manifest import config_digest, git_sha
 from tests.support.processes import ROOT
 
 SHA = "0123456789abcdef0123456789abcdef01234567"

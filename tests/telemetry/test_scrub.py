@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from proxy.core.call import Call, Tool
@@ -16,7 +16,7 @@ from proxy.core.upstreams.stackspot_errors import refusal
 from proxy.simulator.refusals import NAMED, context_length
 from proxy.simulator.script import Answer, Cut, StreamError
 from proxy.simulator.wire import Generation, stream, whole
-from proxy.telemetry.scrub import without_secrets, without_text
+from proxy.telemetry.capture.scrub import without_secrets, without_text
 from tests.support.answers import Notes
 
 SAID = 'Olá “mundo” 😀, Recife is 12 km off: "ok"?\n'
@@ -161,6 +161,8 @@ def test_any_text(text: str, size: int) -> None:
     assert shape(body) == shape(scrubbed)
 
 
+@example(b"\\u")
+@example(b"\\u12")
 @given(st.binary(max_size=300))
 @settings(max_examples=200, deadline=None)
 def test_any_bytes_keep_their_length(body: bytes) -> None:

@@ -11,7 +11,7 @@ from proxy.core.callers.chat_request import read
 from proxy.telemetry.texts import Texts, cut
 from proxy.telemetry.transcript import FRAMES_LIMIT, TEXT_LIMIT, Overheard, Transcript
 
-TEXTS = Texts(["planted-secret"])
+TEXTS = Texts(lambda text: text.replace("planted-secret", "********"))
 
 
 def call(*history: Any, system: str = "") -> Call:

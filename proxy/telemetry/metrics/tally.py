@@ -1,7 +1,7 @@
 """The counts of one answer, live."""
 
 from proxy.core.turn import Turn
-from proxy.telemetry.children import ModelChildren
+from proxy.telemetry.metrics.children import ModelChildren
 
 
 class Tally:

@@ -57,7 +57,7 @@ def mask(text: bytes, blunt: bool) -> bytes:
         token = found[0]
         if blunt and found["word"]:
             return token if token.lower() in _SPOKEN else token.translate(_TABLE)
-        if token.startswith(b"\\u"):
+        if len(token) > 2 and token.startswith(b"\\u"):
             return _escape(token)
         return token.translate(_DIGITS) if _EXPONENT.fullmatch(token) else token
 

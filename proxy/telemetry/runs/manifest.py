@@ -4,7 +4,6 @@ import hashlib
 import platform
 import re
 import secrets
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ import orjson
 
 from proxy import __version__
 from proxy.config import Config
+from proxy.telemetry.encoding import iso
 
 _NO_SETTINGS = frozenset({"source", "warnings", "origins", "path"})
 _SHA = re.compile(r"[0-9a-f]{40,64}")
@@ -32,19 +32,13 @@ def manifest(run_id: str, started: float, config: Config) -> dict[str, object]:
         "run_id": run_id,
         "started_at": iso(started),
         "proxy_version": __version__,
-        "git_sha": git_sha(Path(__file__).parents[2]) or git_sha(Path.cwd()),
+        "git_sha": git_sha(Path(__file__).parents[3]) or git_sha(Path.cwd()),
         "python_version": platform.python_version(),
         "platform": platform.platform(),
         "dependencies": dict(sorted((found.name, found.version) for found in distributions())),
         "config_digest": config_digest(config),
         "models": list(dict.fromkeys(model.name for model in config.models)),
     }
-
-
-def iso(seconds: float | None = None) -> str:
-    """A point in time, now if none is given, as other programs read it."""
-    moment = datetime.fromtimestamp(time.time() if seconds is None else seconds, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def config_digest(config: Config) -> str:

@@ -13,7 +13,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from proxy.core.turn import Turn
 from proxy.dispatch.deployment import Deployment
 from proxy.errors import ProxyError
-from proxy.telemetry.logs import to_json
+from proxy.telemetry.encoding import to_json
 from proxy.telemetry.record import Record
 from proxy.telemetry.texts import Texts
 
@@ -41,7 +41,7 @@ class RequestSpan:
             span.set_attributes(_asked(record, deployment))
         return self._open
 
-    def end(self, record: Record, status: int) -> None:
+    def end(self, record: Record) -> None:
         span = self._span
         if self._open is not None:
             self._open.close(record.error)
@@ -51,7 +51,7 @@ class RequestSpan:
                 | {
                     "http.request.method": "POST",
                     "http.route": record.route,
-                    "http.response.status_code": status,
+                    "http.response.status_code": record.status,
                     "proxy.end_reason": record.end_reason,
                 }
             )

@@ -10,9 +10,9 @@ import structlog
 
 from proxy.config import Config
 from proxy.telemetry.backlog import Backlog
-from proxy.telemetry.logs import to_json
-from proxy.telemetry.manifest import iso, manifest, new_run_id
+from proxy.telemetry.encoding import iso, to_json
 from proxy.telemetry.record import Record
+from proxy.telemetry.runs.manifest import manifest, new_run_id
 from proxy.telemetry.texts import Texts
 
 log = structlog.get_logger()
@@ -42,9 +42,9 @@ class RunRecords:
         self._backlog: Backlog[bytes] = Backlog(self._write, name="run-records", items=LINES_HELD, weight=BYTES_HELD)
         self._backlog.offer(b"", 0)  # so that the folder is there from the start
 
-    def ended(self, record: Record, status: int) -> None:
+    def ended(self, record: Record) -> None:
         """A request is over."""
-        line = to_json(self._line(record, status)) + b"\n"
+        line = to_json(self._line(record)) + b"\n"
         self._backlog.offer(line, len(line))
 
     def close(self) -> None:
@@ -55,12 +55,11 @@ class RunRecords:
         if written and self._file is not None:
             os.close(self._file)
 
-    def _line(self, record: Record, status: int) -> dict[str, object]:
-        seconds = time.monotonic() - record.started
+    def _line(self, record: Record) -> dict[str, object]:
         turn, error = record.turn, record.error
         line: dict[str, object] = {
             "run_id": self._run_id,
-            "timestamp": iso(time.time() - seconds),
+            "timestamp": iso(time.time() - record.seconds),
             "request_id": record.id,
             "correlation_id": record.correlation_id,
             "session_id": turn.call.session if turn else None,
@@ -70,10 +69,10 @@ class RunRecords:
             "provider": record.provider or None,
             "upstream": record.upstream,
             "stream": turn.call.stream if turn else None,
-            "status": status,
+            "status": record.status,
             "end_reason": record.end_reason,
             "error": (error.code or error.type) if error else None,
-            "latency_ms": round(seconds * 1000, 3),
+            "latency_ms": round(record.seconds * 1000, 3),
             "ttft_ms": None if record.first_token is None else round(record.first_token * 1000, 3),
             "tool_calls": len(turn.calls) if turn else 0,
             "usage": None,

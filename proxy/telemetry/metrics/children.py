@@ -4,9 +4,9 @@ from functools import cached_property
 
 from prometheus_client import Histogram
 
-from proxy.telemetry.families import Families
+from proxy.telemetry.fault import SOURCES
+from proxy.telemetry.metrics.families import Families
 
-SOURCES = ("caller", "proxy", "quota", "upstream")
 END_REASONS = (
     "complete",
     "client_disconnect",

@@ -21,9 +21,9 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from proxy import __version__
 from proxy.config import ConfigError
 from proxy.telemetry.record import Record
-from proxy.telemetry.spans import RequestSpan
 from proxy.telemetry.texts import Texts
-from proxy.telemetry.told_exporter import ToldExporter
+from proxy.telemetry.traces.exporter import ToldExporter
+from proxy.telemetry.traces.spans import RequestSpan
 
 log = structlog.get_logger()
 

@@ -12,7 +12,7 @@ from proxy.config.providers import STACKSPOT
 from proxy.config.secrets import identifiers_of, secrets_of
 from proxy.dispatch.deployment import Deployment
 from proxy.telemetry.backlog import Backlog
-from proxy.telemetry.recordings import Ending, Recording, Recordings, prune
+from proxy.telemetry.capture.recordings import Ending, Recording, Recordings, prune
 
 log = structlog.get_logger()
 

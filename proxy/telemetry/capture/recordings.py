@@ -10,8 +10,8 @@ from typing import Literal
 import orjson
 
 from proxy import __version__
-from proxy.telemetry.manifest import iso
-from proxy.telemetry.scrub import without_secrets, without_text
+from proxy.telemetry.capture.scrub import without_secrets, without_text
+from proxy.telemetry.encoding import iso
 
 FILES_KEPT = 200
 BYTES_KEPT = 64 * 1024 * 1024

@@ -16,31 +16,17 @@ from prometheus_client import (
 
 from proxy import __version__
 from proxy.core.turn import Turn
-from proxy.errors import (
-    BodyTooSlow,
-    CreditSpent,
-    KeyLimitExceeded,
-    ProxyError,
-    QuotaExceeded,
-    UpstreamError,
-    UpstreamRateLimited,
-)
-from proxy.telemetry.children import ModelChildren
-from proxy.telemetry.families import Families
+from proxy.errors import BodyTooSlow, ProxyError, QuotaExceeded, UpstreamError
+from proxy.telemetry.fault import fault
+from proxy.telemetry.metrics.children import ModelChildren
+from proxy.telemetry.metrics.families import Families
+from proxy.telemetry.metrics.tally import Tally
 from proxy.telemetry.record import Record
-from proxy.telemetry.tally import Tally
 
 OTHER = "other"
 NOBODY = "none"
 EXEMPLAR_CHARS = 128
 """How long the names and values of an exemplar may be together, says OpenMetrics."""
-
-
-def fault(error: ProxyError) -> str:
-    """Whose it is. An account that was asked for more than it may is nobody's failure but the quota's."""
-    if isinstance(error, QuotaExceeded | UpstreamRateLimited | CreditSpent):
-        return "quota"
-    return "caller" if isinstance(error, KeyLimitExceeded) else error.source
 
 
 class Metrics:
@@ -55,7 +41,8 @@ class Metrics:
         self._families = families = Families(registry)
         self.streams = families.streams
         self._shared: Gauge | None = None
-        self._tallies: set[Tally] = set()
+        self._tallies: dict[str, Tally] = {}
+        """Of the answers under way, by their requests' ids."""
         self._requests: dict[tuple[str, str, int], Counter] = {}
 
         served = frozenset(models)
@@ -98,44 +85,39 @@ class Metrics:
     def looked(self, late: float) -> None:
         """The watchdog has looked, ``late`` seconds after it wanted to."""
         self._families.lag.observe(late)
-        for tally in self._tallies:
+        for tally in self._tallies.values():
             tally.flush()
-
-    def request(self, route: str, model: str | None, status: int) -> None:
-        label = model if model in self._children else OTHER
-        child = self._requests.get((route, label, status))
-        if child is None:
-            child = self._requests[route, label, status] = self._families.requests.labels(route, label, str(status))
-        child.inc()
 
     def begun(self, record: Record, turn: Turn) -> None:
         """The request was understood; from here on its chunks are counted."""
-        record.turn, record.tally = turn, Tally(turn, self._of(record.model))
-        self._tallies.add(record.tally)
+        self._tallies[record.id] = Tally(turn, self._of(record.model))
 
     def moved(self, record: Record) -> None:
         """Another model answers than the one before."""
-        if record.tally is not None:
-            record.tally.move(self._of(record.model))
+        self._tallies[record.id].move(self._of(record.model))
 
-    def ended(self, record: Record, seconds: float) -> None:
+    def request(self, record: Record) -> None:
+        """A request, of whatever kind, is over."""
+        key = record.route, record.model if record.model in self._children else OTHER, record.status
+        child = self._requests.get(key)
+        if child is None:
+            child = self._requests[key] = self._families.requests.labels(*map(str, key))
+        child.inc()
+
+    def ended(self, record: Record) -> None:
         """A request for an answer is over, answered or not."""
         children, exemplar = self._of(record.model), _exemplar(record)
         if record.error is not None:
             children.failed[fault(record.error)].inc(exemplar=exemplar)
         if record.turn is not None:
-            self._answer(record, record.turn, seconds, children, exemplar)
+            self._answer(record, record.turn, children, exemplar)
         begun = record.turn is not None or isinstance(record.error, BodyTooSlow)
         if begun and (end := children.ends.get(record.end_reason)) is not None:  # none for one that was refused
             end.inc(exemplar=exemplar)
 
-    def _answer(
-        self, record: Record, turn: Turn, seconds: float, children: ModelChildren, exemplar: dict[str, str]
-    ) -> None:
-        if record.tally is not None:
-            record.tally.flush()
-            self._tallies.discard(record.tally)
-        (children.streamed if turn.call.stream else children.whole).observe(seconds, exemplar)
+    def _answer(self, record: Record, turn: Turn, children: ModelChildren, exemplar: dict[str, str]) -> None:
+        self._tallies.pop(record.id).flush()
+        (children.streamed if turn.call.stream else children.whole).observe(record.seconds, exemplar)
         children.size.observe(record.sent)
         repaired, usage = sum(call.repaired for call in turn.calls), turn.usage
         children.tool_calls["parsed"].inc(len(turn.calls) - repaired)
@@ -148,7 +130,7 @@ class Metrics:
         if not record.provider:
             return  # nobody was asked
         gen_ai, first_token = children.gen_ai(record.provider), record.first_token
-        gen_ai.operations.observe(seconds, exemplar)
+        gen_ai.operations.observe(record.seconds, exemplar)
         if first_token is not None:
             children.first_token.observe(first_token, exemplar)
             gen_ai.first_token.observe(first_token, exemplar)

@@ -6,9 +6,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-import orjson
-
-from proxy.telemetry.mask import mask
+from proxy.config.secrets import TOKENS, in_json
+from proxy.telemetry.capture.mask import mask
 
 _BOM = b"\xef\xbb\xbf"
 _EVENTS = re.compile(rb"(?:\A|\A\xef\xbb\xbf|[\r\n])(?:data|event)?:")
@@ -23,7 +22,7 @@ _OF_THE_PROTOCOL = frozenset(
 )
 """Keys whose values are the protocol's words, not a person's or a model's."""
 _TELLS_OF_AN_ERROR = re.compile(rb'(?<!\\)"(?:error|code|details?)"\s*:')
-_TOKENS = re.compile(rb"eyJ[\w-]{4,}\.[\w-]{4,}\.[\w-]+|\bsk-[\w-]{16,}|(?<=[Bb]earer )[\w.~+/=-]{8,}")
+_TOKENS = re.compile(TOKENS.encode())
 
 
 class _Text(NamedTuple):
@@ -47,7 +46,7 @@ def without_text(body: bytes, secrets: Sequence[bytes]) -> bytes:
 
 
 def _hider(secrets: Sequence[bytes]) -> Callable[[bytes], bytes]:
-    written = [form for secret in secrets for form in {secret, _escaped(secret)}]
+    written = [form for secret in secrets for form in {secret, in_json(secret.decode(errors="replace")).encode()}]
 
     def hide(data: bytes) -> bytes:
         for form in written:
@@ -152,8 +151,3 @@ def _json(body: bytes, pieces: Sequence[tuple[int, int]], blunt: bool) -> Iterat
 def _is_protocol(path: tuple[bytes, ...], value: bytes) -> bool:
     named = path[-1:] and (path[-1] in _OF_THE_PROTOCOL or path[-2:] == (b"function", b"name"))
     return bool(named) and bool(_WORD.fullmatch(value))
-
-
-def _escaped(secret: bytes) -> bytes:
-    """As it stands inside a JSON string."""
-    return orjson.dumps(secret.decode(errors="replace"))[1:-1]

@@ -1,0 +1,21 @@
+"""How values are written where other programs read them."""
+
+import json
+import time
+from datetime import UTC, datetime
+
+import orjson
+
+
+def to_json(value: object) -> bytes:
+    """On one line. No line is lost for what orjson cannot write: huge numbers, halves of characters."""
+    try:
+        return orjson.dumps(value, default=str)
+    except orjson.JSONEncodeError:
+        return json.dumps(value, default=str).encode()
+
+
+def iso(seconds: float | None = None) -> str:
+    """A point in time, in Unix seconds; now if none is given."""
+    moment = datetime.fromtimestamp(time.time() if seconds is None else seconds, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
