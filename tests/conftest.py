@@ -6,11 +6,26 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import leaks
 from tests.support.processes import CREDENTIALS, ROOT, Proxy, StandIn
 
 ONCE = "router_settings: {num_retries: 0}\n"
 _COUNT = itertools.count(1)
 Launch = Callable[..., Proxy]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_is_told_at_the_end() -> Iterator[None]:
+    """The same of what the processes of the whole session write when they are stopped."""
+    yield
+    assert [] == leaks.taken()
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_told() -> Iterator[None]:
+    """No process of any test writes a secret, a prompt or an answer: those that a test plants, and tokens."""
+    yield
+    assert [] == leaks.taken()
 
 
 @pytest.fixture(scope="session")

@@ -65,7 +65,7 @@ def test_everything_is_reached(tmp_path: Path, stand_in: StandIn, provider: Prov
 
 
 WRONG = {
-    "a wrong secret": ("client the-client", "refused with 401: check CLIENT_ID, CLIENT_SECRET and REALM of the proxy (realm from environment REALM, client_id from environment CLIENT_ID, client_secret from config.yaml:3)"),
+    "a wrong secret": ("realm acme, client the-client", "refused with 401: check CLIENT_ID, CLIENT_SECRET and REALM of the proxy (realm from environment REALM, client_id from environment CLIENT_ID, client_secret from config.yaml:3)"),
     "a wrong realm": ("realm no-such-realm", "refused with 404: check REALM and STACKSPOT_IDM_URL of the proxy (realm from config.yaml:5"),
     "nobody there": ("(refused)", "Connection refused; check api_base (config.yaml:7), the network and HTTPS_PROXY"),
     "nobody speaks": ("(silent)", "no answer within 0.8 s; check api_base (config.yaml:9)"),

@@ -19,7 +19,11 @@ WEATHER_TOOL = {
 }
 
 
-def body(text: str = "Hi", **fields: Any) -> dict[str, Any]:
+HELLO = "planted: hello"
+"""What is asked unless a test says otherwise, and quoted by the simulator: neither is ever told."""
+
+
+def body(text: str = HELLO, **fields: Any) -> dict[str, Any]:
     return {"model": "stackspot-ai-chat", "messages": [{"role": "user", "content": text}]} | fields
 
 

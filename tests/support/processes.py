@@ -15,6 +15,8 @@ from typing import Any
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.support import leaks
+
 ROOT = Path(__file__).parents[2]
 CREDENTIALS = {
     "CLIENT_ID": "the-client",
@@ -26,7 +28,7 @@ START_S = 20
 
 
 class Process:
-    """A command whose output is read line by line in the background."""
+    """A command whose output is read line by line in the background, and searched for what must not be in it."""
 
     def __init__(self, arguments: Sequence[str], env: Mapping[str, str], cwd: Path) -> None:
         clean = {key: value for key, value in os.environ.items() if key in ("PATH", "HOME", "LANG", "TMPDIR")}
@@ -39,6 +41,7 @@ class Process:
             text=True,
         )
         self.lines: list[str] = []
+        self._with_messages = "LOG_MESSAGES" in env
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
@@ -46,6 +49,7 @@ class Process:
         assert self.process.stdout is not None
         for line in self.process.stdout:
             self.lines.append(line.rstrip("\n"))
+            leaks.look(line, with_messages=self._with_messages)
 
     @property
     def output(self) -> str:

@@ -91,6 +91,9 @@ CASES: dict[str, Case] = {
     "no-content": Case(400, fields={"messages": [{"role": "user", "name": "planted"}]}),
     "a-bad-schema": Case(400, fields={"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "planted"}}}}),
     "a-wrong-login": Case(502, model="locked"),
+    "told-our-key": Case(502, ({"status": 403, "body": {"error": {"message": "planted-provider-key may not"}}},), model="gpt"),
+    "told-our-login": Case(502, ({"status": 404, "body": {"code": "E_2", "details": "planted-client-secret"}},)),
+    "told-our-key-midway": Case(200, ({"deltas": ["One "], "error": {"form": "type", "after": 1, "message": "planted-client-secret"}},)),
 }  # fmt: skip
 
 
@@ -110,6 +113,8 @@ def live_through(proxy: Proxy, stand_in: StandIn, provider: Provider, name: str)
         else:
             reply = ask(proxy, correlation_id, **fields)
         assert case.status == reply.status_code, (case_name, reply.text)
+        if case_name.startswith("told-our"):
+            assert "planted" not in reply.text.replace(QUESTION, ""), "a caller learns no secret of ours"
     _leave(proxy, stand_in, f"{name}-left")
     _send_nonsense(proxy, name)
 

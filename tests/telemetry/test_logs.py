@@ -120,7 +120,9 @@ def test_one_wide_line_a_request(broad: tuple[list[str], Path]) -> None:
             line = by_case[f"json-{name}"]
             assert OF_AN_ANSWER <= line.keys()
             assert line["prompt_tokens"] + line["completion_tokens"] == line["tokens"]
-            assert ("error-" in name or "broken-off" in name or "truncated" in name) == (line["code"] is not None)
+            assert (any(part in name for part in ("error-", "broken-off", "truncated", "midway"))) == (
+                line["code"] is not None
+            )
     assert ("client_disconnect", 499) == (by_case["json-left"]["end_reason"], by_case["json-left"]["status"])
     assert not [line for line in broad[0] if "HTTP/1.1" in line], "an access line of aiohttp's"
 
@@ -132,7 +134,11 @@ def test_what_was_refused_is_told_as_a_warning_what_failed_as_an_error(broad: tu
         for event in in_json(broad[0])
         if event["event"] in ("request.rejected", "upstream.failed") and "correlation_id" in event
     }
-    failed = [name for name, case in CASES.items() if case.status > 499 or name in ("limited", "error-inside")]
+    failed = [
+        name
+        for name, case in CASES.items()
+        if case.status > 499 or name in ("limited", "error-inside", "told-our-key-midway")
+    ]
     assert {("upstream.failed", name) for name in [*failed, "truncated", "broken-off"]} == {
         item for item in told if item[0] == "upstream.failed"
     }
