@@ -159,15 +159,15 @@ class Inference:
         record = job.record
         passed_on = {self._config.correlation.header: record.correlation_id} if record.correlation_id else {}
         outgoing: Outgoing | None = None
-        asked = time.monotonic()
+        asked, waited = time.monotonic(), 0.0
         while True:
             async with self._dispatcher.admitted(deployment, record.caller):
                 if outgoing is None:
                     waited = time.monotonic() - asked
                     outgoing = turn.begin(deployment.upstream, partial(_served, deployment, record.started))
-                    if turn.rounds == 1:
-                        self._metrics.overhead(time.monotonic() - job.ready - waited, job.record)
                 with self._observers.attempt(record, deployment) as attempt:
+                    if turn.rounds == 1:
+                        self._metrics.overhead(time.monotonic() - job.ready - waited, record)
                     end = await self._round(turn, watched, sink, deployment, outgoing, {**passed_on, **attempt.headers})
                     attempt.ended(end.error or end.mends)
             if end.error is not None:

@@ -1,17 +1,15 @@
 """POST /v1/agent/{agent_id}/chat: checked as strictly as the service's own schema would."""
 
-import time
 from dataclasses import dataclass
 
-import orjson
 from aiohttp import web
 
+from .answering import answer
 from .delivery import Delivery, of_fixed, of_generation, of_raw, of_recording, of_refusal, of_whole
-from .ledger import Exchange, Outcome
+from .ledger import Exchange
 from .persona import reply
 from .refusals import NAMED, bad_request, context_length
 from .script import Answer
-from .sending import send
 from .state import State, ulid
 from .strict import Invalid, read
 from .wire import Generation, count_tokens
@@ -44,19 +42,7 @@ class Chat:
         self._state = state
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        arrived = time.monotonic()
-        exchange = _exchange(request, await request.read(), arrived)
-        ledger = self._state.ledger
-        ledger.arrived(exchange)
-        delivery = self._decide(exchange, request.headers.get("Authorization", ""))
-        exchange.status = delivery.status if delivery.answers else None
-        if delivery.generates:
-            ledger.generation(exchange)
-
-        def ended(outcome: Outcome) -> None:
-            ledger.ended(exchange, outcome)
-
-        return await send(request, delivery, ended)
+        return await answer(request, self._state.ledger, self._decide)
 
     def _decide(self, exchange: Exchange, authorization: str) -> Delivery:
         state, settings = self._state, self._state.settings
@@ -113,15 +99,3 @@ def _text(answer: Answer, prompt: str) -> str:
     if answer.deltas is not None:
         return ""
     return reply(prompt) if answer.text is None else answer.text
-
-
-def _exchange(request: web.Request, raw: bytes, arrived: float) -> Exchange:
-    headers = {name.lower(): value for name, value in request.headers.items()}
-    if "authorization" in headers:
-        headers["authorization"] = "***"
-    try:
-        body = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        body = None
-    agent_id, correlation_id = request.match_info["agent_id"], headers.get("correlation-id")
-    return Exchange(agent_id, headers, correlation_id, body, len(raw), arrived)

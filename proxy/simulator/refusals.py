@@ -23,7 +23,7 @@ class Refusal:
     """A dict goes out as JSON, a string as plain text, None as an empty body."""
 
     status: int
-    body: Mapping[str, str] | str | None = None
+    body: Mapping[str, object] | str | None = None
 
 
 def envelope(status: HTTPStatus, code: str, details: str) -> Refusal:

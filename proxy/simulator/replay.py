@@ -1,9 +1,9 @@
 """Captured streams, to be answered again with their own timing.
 
-One JSON file each: {"status": 200, "headers": {...}, "headers_s": seconds since the start, "chunks": [[seconds since
-the start, base64], ...], "end": how}. Without headers_s the headers come with the first chunk. An end is clean, or
-close where the connection broke; of a stream that was left nobody knows the end, so it is passed over. Further keys are
-ignored.
+One JSON file each, in the folder or in one below it: {"status": 200, "headers": {...}, "headers_s": seconds since the
+start, "chunks": [[seconds since the start, base64], ...], "end": how, "provider": whose it is, StackSpot's if it is not
+said}. Without headers_s the headers come with the first chunk. An end is clean, or close where the connection broke; of
+a stream that was left nobody knows the end, so it is passed over. Further keys are ignored.
 """
 
 import base64
@@ -19,6 +19,7 @@ from .script import Ending
 from .strict import Invalid, read
 from .wire import Step
 
+STACKSPOT = "stackspot"
 _OF_THE_CONNECTION = {
     "connection",
     "content-encoding",
@@ -41,6 +42,7 @@ class _File:
     headers: dict[str, str] | None = None
     headers_s: float | None = None
     end: Literal["clean", "close", "left"] = "clean"
+    provider: str = STACKSPOT
 
     def __post_init__(self) -> None:
         if not 200 <= self.status <= 599:
@@ -55,6 +57,7 @@ class Recording:
     headers_s: float
     chunks: tuple[tuple[float, bytes], ...]
     ending: Ending = "clean"
+    provider: str = STACKSPOT
 
     def steps(self) -> Iterator[Step]:
         """The body, from the headers on."""
@@ -69,10 +72,15 @@ class Recording:
 def load(folder: Path) -> tuple[Recording, ...]:
     if not folder.is_dir():
         raise ReplayError(f"{folder} is not a folder")
-    recordings = tuple(found for path in sorted(folder.glob("*.json")) if (found := _read(path)) is not None)
+    recordings = tuple(found for path in _files(folder) if (found := _read(path)) is not None)
     if not recordings:
         raise ReplayError(f"{folder} holds no .json file of a stream that came to its end")
     return recordings
+
+
+def _files(folder: Path) -> list[Path]:
+    """In the order of their names, which are times, whatever folder they are in."""
+    return sorted((*folder.glob("*.json"), *folder.glob("*/*.json")), key=lambda path: path.name)
 
 
 def _read(path: Path) -> Recording | None:
@@ -95,4 +103,4 @@ def _read(path: Path) -> Recording | None:
     headers = {k: v for k, v in (file.headers or {}).items() if k.lower() not in _OF_THE_CONNECTION}
     first_s = chunks[0][0] if chunks else 0.0
     headers_s = first_s if file.headers_s is None else min(file.headers_s, first_s) if chunks else file.headers_s
-    return Recording(path.name, file.status, headers, headers_s, chunks, file.end)
+    return Recording(path.name, file.status, headers, headers_s, chunks, file.end, file.provider)

@@ -11,6 +11,7 @@ from yarl import URL
 from .chat import Chat
 from .control import Control
 from .login import Login
+from .relayed import Relayed
 from .replay import load
 from .state import Settings, State
 
@@ -34,6 +35,7 @@ def create_app(state: State) -> web.Application:
             *Control(state).routes(),
             web.post("/{realm}/oidc/oauth/token", Login(state).handle),
             web.post("/v1/agent/{agent_id}/chat", Chat(state).handle),
+            web.post("/v1/chat/completions", Relayed(state).handle),
         ]
     )
     return app

@@ -9,7 +9,7 @@ from itertools import cycle
 
 from .accounts import Arrivals, RateLimit, Tokens
 from .ledger import Ledger
-from .replay import Recording
+from .replay import STACKSPOT, Recording
 from .script import Answer
 from .strict import Invalid
 
@@ -61,6 +61,9 @@ class State:
     arrivals: Arrivals
     ledger: Ledger
     recordings: Iterator[Recording] | None
+    """StackSpot's, over and over; None if there are none."""
+    others: Iterator[Recording] | None
+    """The same of OpenAI-compatible providers."""
 
     def __init__(self, settings: Settings, recordings: tuple[Recording, ...] = ()) -> None:
         self._initial = settings
@@ -74,7 +77,10 @@ class State:
         self.tokens = Tokens()
         self.arrivals = Arrivals()
         self.ledger = Ledger(self._initial.requests_kept)
-        self.recordings = cycle(self._recordings) if self._recordings else None
+        of_stackspot = [recording for recording in self._recordings if recording.provider == STACKSPOT]
+        of_others = [recording for recording in self._recordings if recording.provider != STACKSPOT]
+        self.recordings = cycle(of_stackspot) if of_stackspot else None
+        self.others = cycle(of_others) if of_others else None
 
     def change(self, settings: Settings) -> None:
         self.settings = settings

@@ -4,6 +4,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,27 @@ def test_names_that_ready_made_dashboards_know(launch: Launch, stand_in: StandIn
     for kind, ours in (("input", "prompt"), ("output", "completion")):
         tokens = proxy.metric("proxy_tokens_total", type=ours)
         assert 0 < tokens == proxy.metric("gen_ai_client_token_usage_sum", **gen_ai, gen_ai_token_type=kind)
+
+
+def test_what_the_proxy_itself_added(launch: Launch, stand_in: StandIn, correlation_id: str) -> None:
+    """Its own work: neither the login, nor the quota's queue, nor the upstream, and once a request."""
+    quota = ", quota: {requests_per_minute: 60, max_concurrent: 1}"
+    proxy = launch(ALONE.format(base=NOBODY, more=quota).replace("num_retries: 0", "num_retries: 1"))
+    slow = {"text": "One two", "before_status_s": 0.7}
+    stand_in.script(correlation_id, {"refuse": "unavailable"}, slow, slow)
+    stand_in.settings(login_delay_s=0.7)
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            replies = list(pool.map(lambda _: ask(proxy, correlation_id, model="chat"), range(2)))
+    finally:
+        stand_in.settings(login_delay_s=0.0)
+    assert [200, 200] == [reply.status_code for reply in replies]
+    name = "proxy_overhead_seconds"
+    assert (2, 3) == (counted(proxy, f"{name}_count"), len(stand_in.requests(correlation_id)))
+    added = proxy.metric(f"{name}_sum")
+    assert 0 < added < 0.5, "each waited for 0.7 s and more"
+    ask(proxy, f"{correlation_id}-large", model="chat", text="word " * 1_500_000)
+    assert proxy.metric(f"{name}_sum") - added > 0.002, "reading megabytes is work"
 
 
 @pytest.mark.parametrize(

@@ -125,6 +125,17 @@ async def test_replays_in_turn_with_their_times(tmp_path: Path) -> None:
         assert (await client.stats())["generations"] == 3
 
 
+async def test_without_recordings_of_providers_there_is_no_provider(tmp_path: Path) -> None:
+    record(tmp_path, "a.json", chunks=[[0, encoded(b"data: {}")]], provider="stackspot")
+    async with (
+        serve(replay=tmp_path) as simulator,
+        aiohttp.ClientSession(simulator.url) as http,
+        http.post("/v1/chat/completions", json={}) as reply,
+    ):
+        assert 404 == reply.status
+        assert "no captured streams of an OpenAI-compatible provider" in await reply.text()
+
+
 BAD: dict[str, tuple[bytes, str]] = {
     "not JSON": (b"{", "x.json: "),
     "not an object": (b"[]", "x.json: must be an object"),

@@ -146,6 +146,41 @@ def test_nothing_is_said_in_a_recording(played: dict[str, Played], name: str) ->
         assert word.encode() not in body_of(recording)
 
 
+def test_both_kinds_of_upstream_are_played(
+    launch: Launch, stand_in: StandIn, provider: Provider, tmp_path: Path
+) -> None:
+    """From one folder: StackSpot's streams as StackSpot's, a provider's as a provider's, each in turn."""
+    answers: list[tuple[str, bool, dict[str, Any]]] = [
+        ("agent", True, {"text": SAID, "interval_s": 0.01}),
+        ("gpt", True, {"text": SAID, "interval_s": 0.02}),
+        ("gpt", False, {"text": SAID}),
+        ("gpt", True, {"deltas": ["Planted "], "cut": {"how": "close", "after": 1}}),
+        ("gpt", False, {"status": 400, "body": {"error": {"message": "no", "type": "invalid_request_error"}}}),
+    ]
+
+    def play(proxy: Proxy) -> list[object]:
+        found: list[object] = []
+        for number, (model, streamed, _) in enumerate(answers):
+            if streamed:
+                found.append(structure(timed(proxy, f"both-{number}", model=model)[0]))
+            else:
+                reply = ask(proxy, f"both-{number}", model=model)
+                message = reply.json().get("choices", [{}])[0].get("message", {})
+                found.append((reply.status_code, len(message.get("content", ""))))
+        return found
+
+    for number, (model, _, answer) in enumerate(answers):
+        (provider if model == "gpt" else stand_in).script(f"both-{number}", answer)
+    once = MODELS.replace("num_retries: 1", "num_retries: 0")
+    proxy = launch(once.format(base=provider.base_url) + CAPTURE, env={"KEY": PLANTED_KEY})
+    first = play(proxy)
+    assert 0 == proxy.stop()
+    assert (1, 4) == tuple(len(captured(tmp_path / "captured" / sub)) for sub in ("", "openai"))
+    with running(StandIn(tmp_path, "--replay", str(tmp_path / "captured"))) as simulator:
+        again = launch(once.format(base=f"{simulator.url}/v1"), env=simulator.env | {"KEY": "any-key"})
+        assert first == play(again)
+
+
 @dataclass(frozen=True, slots=True)
 class Capturing:
     """A proxy that captures, and where."""

@@ -13,7 +13,7 @@ from proxy.config import Config, ConfigError, Model
 from proxy.telemetry.observing import observe
 from tests.config.test_load import STACKSPOT
 from tests.conftest import Launch
-from tests.support.chat import ask
+from tests.support.chat import ask, frames, stream
 from tests.support.collector import Collector
 from tests.support.processes import CREDENTIALS, ROOT
 from tests.telemetry.conftest import SOON
@@ -46,6 +46,18 @@ def test_nothing_of_it_is_imported_when_it_is_off(tmp_path: Path) -> None:
     env = {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]}
     printed = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True).stdout
     assert "[]\n" == printed
+
+
+def test_requests_import_nothing_of_it_either(launch: Launch, tmp_path: Path, correlation_id: str) -> None:
+    for name in ("opentelemetry", "google", "requests"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("open(f'imported-{__name__}', 'w').close()")
+    proxy = launch(STACKSPOT, env={"PYTHONPATH": f"{tmp_path}:{ROOT}"})
+    with stream(proxy, correlation_id, model="chat") as reply:
+        frames(reply)
+    assert 404 == ask(proxy, correlation_id, model="none").status_code
+    assert 0 == proxy.stop()
+    assert [] == list(tmp_path.glob("imported-*"))
 
 
 def test_a_missing_package_stops_the_start(tmp_path: Path) -> None:
