@@ -1,0 +1,105 @@
+"""What the README lists is what there is: metrics with their labels, log events with their levels, settings with
+their defaults."""
+
+import ast
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import yaml
+
+from proxy.config import Config, load
+from proxy.config.environment import Environment
+from proxy.config.settings import ConfigError
+from proxy.telemetry.metrics.registry import Metrics
+from tests.support.processes import CREDENTIALS, ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+OF_THE_LIBRARY = ("process_", "python_")
+OF_THE_FILE = {"models", "routing", "source", "warnings", "origins"}
+LEVELS = {"debug", "info", "warning", "error", "critical"}
+EVENT = re.compile(r"[a-z_]+\.[a-z_]+")
+ERROR = {"exception": "error"}
+
+
+def section(heading: str) -> str:
+    found = re.search(rf"(?ms)^(#+) {heading}\n(.*?)(?=^#+ )", README)
+    assert found, heading
+    return found[2]
+
+
+def rows(heading: str) -> Iterator[list[str]]:
+    """The cells of the tables of a section."""
+    for line in section(heading).splitlines():
+        if line.startswith("| `"):
+            yield [cell.strip() for cell in line.strip("|").split(" | ")]
+
+
+def names(cell: str) -> list[str]:
+    return re.findall(r"`([a-z0-9_.]+)`", cell)
+
+
+def test_metrics_and_labels() -> None:
+    metrics = Metrics([("m", "stackspot")])
+    metrics.shared(True)
+    made = {
+        family.name + ("_total" if family.type == "counter" else ""): family
+        for family in metrics.registry.collect()
+        if not family.name.startswith(OF_THE_LIBRARY)
+    }
+    listed = {name: cells[1] for cells in rows("Metrics") for name in names(cells[0])}
+    assert made.keys() == listed.keys()
+    for name, collector in metrics.registry._names_to_collectors.items():
+        if name in listed and not set(collector._labelnames) <= set(names(listed[name])):
+            assert "the same" in listed[name], name
+
+
+def told() -> dict[str, set[str]]:
+    """All names that log calls have in the code, with their levels."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for path in (ROOT / "proxy").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
+                level, first = ERROR.get(node.func.attr, node.func.attr), node.args[0]
+                if level in LEVELS and isinstance(first, ast.Constant) and EVENT.fullmatch(str(first.value)):
+                    found[str(first.value)].add(level)
+    return found
+
+
+def test_log_events_and_levels() -> None:
+    listed: dict[str, set[str]] = {}
+    for cells in rows("Log events"):
+        events, levels = names(cells[0]), cells[1].split(", ")
+        levels = levels * len(events) if len(levels) == 1 else levels
+        listed |= {event: {level} for event, level in zip(events, levels, strict=True)}
+    assert {"warning and above"} == listed.pop("library.message"), "whose level is the library's"
+    assert told() == listed
+
+
+@pytest.fixture
+def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The settings of the configuration's section, as a file."""
+    monkeypatch.chdir(tmp_path)
+    (found,) = [block for block in re.findall(r"(?s)```yaml\n(.*?)```", section("Configuration")) if "proxy:" in block]
+    return str(found)
+
+
+def test_the_settings_shown_are_the_defaults(shown: str) -> None:
+    Path("shown.yaml").write_text(shown, encoding="utf-8")
+    config = load(Path("shown.yaml"), Environment(CREDENTIALS, {}))
+    read = {field.name: getattr(config, field.name) for field in fields(config) if field.name not in OF_THE_FILE}
+    assert read == {name: getattr(Config(models=()), name) for name in read}
+
+
+def test_every_setting_is_shown(shown: str) -> None:
+    Path("given.yaml").write_text("proxy: {zzz: 1}", encoding="utf-8")
+    with pytest.raises(ConfigError, match="known here: ") as refused:
+        load(Path("given.yaml"), Environment(CREDENTIALS, {}))
+    known = str(refused.value).partition("known here: ")[2].split(", ")
+    sections = yaml.safe_load(shown)["proxy"]
+    assert set(known) == sections.keys() | set(re.findall(r"(?m)^  # (\w+): \{", shown)), "some stand in comments"
+    for name in ("correlation", "timeouts", "limits", "tools"):
+        assert {field.name for field in fields(getattr(Config(models=()), name))} == sections[name].keys()
