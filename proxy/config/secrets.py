@@ -57,5 +57,5 @@ def _all(config: Config) -> Iterator[str]:
     for name, value in config.otel.items():
         if name.endswith("_HEADERS"):  # name=value,name=value
             for header in value.split(","):
-                secret = header.partition("=")[2].strip()
+                secret = (header.partition("=")[2] or header).strip()  # all of it, when it is none
                 yield from (secret, unquote(secret), *unquote(secret).split())

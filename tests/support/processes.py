@@ -90,9 +90,16 @@ class Proxy(Process):
     """A running proxy. ``url`` is its root."""
 
     def __init__(
-        self, *, env: Mapping[str, str], cwd: Path, arguments: Sequence[str] = (), module: str = "proxy"
+        self,
+        *,
+        env: Mapping[str, str],
+        cwd: Path,
+        arguments: Sequence[str] = (),
+        module: str = "proxy",
+        within: Sequence[str] = (),
     ) -> None:
-        command = [sys.executable, "-m", module, *arguments]
+        """``within`` is a command that runs it."""
+        command = [*within, sys.executable, "-m", module, *arguments]
         super().__init__(command, {"PROXY_PORT": "0", "LOG_LEVEL": "DEBUG"} | dict(env), cwd)
         self.url = self.wait_for(r'(?:"url":"|url=)(http://[^"\s]+)')[1]
         self.client = httpx.Client(base_url=self.url, timeout=30)

@@ -3,6 +3,7 @@
 import json
 import platform
 import resource
+import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -188,6 +189,28 @@ def test_a_full_disk_is_told_once_and_survived(launch: Launch, tmp_path: Path) -
     assert ["before", "behind"] == [line["correlation_id"] for line in lines(tmp_path)]
     assert 0 == proxy.stop()
     assert 3 == proxy.events(event="run_records.incomplete")[0]["lost"]
+
+
+SMALL_DISK = ["unshare", "-rm", "sh", "-c", 'mount -t tmpfs -o size=16k none "$0" && exec "$@"', "small"]
+"""A file system of 16 KiB, seen by the one process that is run in it; nobody has to be root for it."""
+
+
+def test_a_disk_that_is_really_full(stand_in: StandIn, tmp_path: Path) -> None:
+    (tmp_path / "small").mkdir()
+    tried = subprocess.run([*SMALL_DISK, "true"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    if tried.returncode:
+        pytest.skip(f"no file system of one's own here: {tried.stderr}")
+    folders = "proxy: {run_records: small/runs, capture: small/captured}\n"
+    (tmp_path / "config.yaml").write_text(STACKSPOT + folders)
+    proxy = Proxy(env=CREDENTIALS | stand_in.env, cwd=tmp_path, within=SMALL_DISK)
+    try:
+        for name in ("run_records", "capture"):
+            while not proxy.events(event=f"{name}.failed"):
+                assert 200 == ask(proxy, "a-full-disk", model="chat").status_code
+            assert "No space left on device" == proxy.events(event=f"{name}.failed")[0]["reason"]
+    finally:
+        assert 0 == proxy.stop()
+    assert 0 < proxy.events(event="run_records.incomplete")[0]["lost"]
 
 
 def test_a_folder_that_cannot_be_made_is_survived(launch: Launch, tmp_path: Path) -> None:

@@ -125,6 +125,15 @@ def test_the_variables_of_opentelemetry(launch: Launch, collector: Collector, co
     assert "cGxhbnRlZA" not in proxy.output
 
 
+def test_what_a_library_logs_holds_no_secret_either(launch: Launch, collector: Collector) -> None:
+    """OpenTelemetry complains of a header by quoting all of it."""
+    broken = {"OTEL_EXPORTER_OTLP_HEADERS": "authorization: planted-header-secret"}
+    proxy = launch(STACKSPOT, env={ENDPOINT: collector.url} | broken)
+    told = proxy.wait_event(event="library.message")["message"]
+    assert ("Header format invalid" in told, True) == (True, told.endswith("********"))
+    assert "planted" not in proxy.output
+
+
 def test_variables_of_a_dotenv(launch: Launch, tmp_path: Path, collector: Collector, correlation_id: str) -> None:
     lines = {ENDPOINT: collector.url, "OTEL_SERVICE_NAME": "from-dotenv"} | SOON
     (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
