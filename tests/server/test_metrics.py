@@ -46,12 +46,6 @@ def counted(proxy: Proxy, name: str, **labels: str) -> float:
     return value
 
 
-def exemplars(proxy: Proxy, name: str) -> list[dict[str, str]]:
-    text = proxy.client.get("/metrics", headers=OPEN_METRICS).text
-    samples = [sample for family in open_metrics(text) for sample in family.samples if sample.name == name]
-    return [sample.exemplar.labels for sample in samples if sample.exemplar]
-
-
 def series(proxy: Proxy) -> set[str]:
     lines = proxy.client.get("/metrics").text.splitlines()
     return {line.rpartition(" ")[0] for line in lines if not line.startswith("#")}
@@ -60,15 +54,17 @@ def series(proxy: Proxy) -> set[str]:
 def test_chunks_are_counted_while_they_come(launch: Launch, stand_in: StandIn, correlation_id: str) -> None:
     proxy = launch(ALONE.format(base=NOBODY, more=""))
     stand_in.script(correlation_id, {"deltas": ["word "] * 40, "interval_s": 0.05})
-    halfway, received = [], 0
+    halfway, under_way, received = [], 0.0, 0
     with stream(proxy, correlation_id, model="chat") as reply:
         for number, line in enumerate(reply.iter_lines()):
             if number == 50:
+                under_way = proxy.metric("proxy_streams_in_flight")
                 halfway = [proxy.metric(CHUNKS, model="chat", direction=way) for way in ("upstream", "downstream")]
             if line == "data: [DONE]":
                 break
             received += line.startswith("data: ")
     assert all(5 < count < 40 for count in halfway), halfway
+    assert 1 == under_way
     finished = proxy.wait_event(event="request.finished", correlation_id=correlation_id)
     ends = [proxy.metric(CHUNKS, model="chat", direction=way) for way in ("upstream", "downstream")]
     assert [41, received] == ends == [finished["events"], finished["chunks"]], "40 and a final one"
@@ -214,8 +210,8 @@ def test_exemplars_lead_to_the_request(launch: Launch, sent: str, kind: str) -> 
     counted(proxy, "proxy_stream_ends_total")
     wanted = [{kind: sent if kind == "correlation_id" else reply.headers["x-request-id"]}]
     for name in ("proxy_request_duration_seconds", "proxy_time_to_first_token_seconds", "proxy_overhead_seconds"):
-        assert wanted == exemplars(proxy, f"{name}_bucket")
-    assert wanted == exemplars(proxy, "proxy_stream_ends_total")
+        assert wanted == proxy.exemplars(f"{name}_bucket")
+    assert wanted == proxy.exemplars("proxy_stream_ends_total")
 
 
 def test_failures_stand_at_zero_before_the_first(launch: Launch) -> None:

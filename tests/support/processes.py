@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support import leaks
@@ -129,6 +130,12 @@ class Proxy(Process):
             for sample in family.samples
             if sample.name == name and labels.items() <= sample.labels.items()
         )
+
+    def exemplars(self, name: str) -> list[dict[str, str]]:
+        """The labels of the exemplars that a metric's samples have."""
+        text = self.client.get("/metrics", headers={"accept": "application/openmetrics-text"}).text
+        samples = [sample for family in open_metrics(text) for sample in family.samples if sample.name == name]
+        return [sample.exemplar.labels for sample in samples if sample.exemplar]
 
 
 class StandIn(Process):

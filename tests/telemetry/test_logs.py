@@ -3,15 +3,17 @@
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from tests.config.test_load import STACKSPOT
 from tests.conftest import Launch
-from tests.support.chat import WEATHER_TOOL, ask, frames, stream
+from tests.support.chat import PATH, WEATHER_TOOL, ask, frames, stream
 from tests.support.collector import Collector
 from tests.support.processes import ROOT, Proxy, StandIn
 from tests.support.provider.process import Provider
@@ -68,23 +70,37 @@ def form(request: pytest.FixtureRequest) -> str:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Life:
+    """All that a proxy wrote in a long life, the folder it lived in, and what it had counted before its end."""
+
+    lines: list[str]
+    folder: Path
+    counted: list[Sample]
+
+    def count(self, name: str, **labels: str) -> float:
+        return sum(it.value for it in self.counted if it.name == name and labels.items() <= it.labels.items())
+
+
 @pytest.fixture(scope="module")
 def broad(
     form: str, stand_in: StandIn, provider: Provider, collector: Collector, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[list[str], Path]]:
-    """All that a proxy wrote in a long life, and the folder it lived in."""
+) -> Life:
     folder = tmp_path_factory.mktemp(form)
     (folder / "config.yaml").write_text(CONFIG.format(base=provider.base_url))
     proxy = Proxy(env=env_of(stand_in, collector.url) | SOON | {"LOG_FORMAT": form}, cwd=folder)
     try:
         live_through(proxy, stand_in, provider, form)
+        proxy.wait_for(f"request.finished.*{form}-left|{form}-left.*request.finished")
+        families = text_string_to_metric_families(proxy.client.get("/metrics").text)
+        counted = [sample for family in families for sample in family.samples]
     finally:
         assert 0 == proxy.stop()
-    return proxy.lines, folder
+    return Life(proxy.lines, folder, counted)
 
 
-def test_every_event_has_its_level_and_its_fields(form: str, broad: tuple[list[str], Path]) -> None:
-    lines, _ = broad
+def test_every_event_has_its_level_and_its_fields(form: str, broad: Life) -> None:
+    lines = broad.lines
     if form == "console":
         for name, (level, fields) in EVENTS.items():
             found = [line for line in lines if name in line.split() and NO_REQUEST not in line]
@@ -100,9 +116,9 @@ def test_every_event_has_its_level_and_its_fields(form: str, broad: tuple[list[s
 
 
 @IN_JSON
-def test_every_line_is_json_and_carries_its_request(broad: tuple[list[str], Path]) -> None:
-    assert all({"event", "level", "timestamp"} <= event.keys() for event in in_json(broad[0]))
-    for event in requests_of(broad[0]):
+def test_every_line_is_json_and_carries_its_request(broad: Life) -> None:
+    assert all({"event", "level", "timestamp"} <= event.keys() for event in in_json(broad.lines))
+    for event in requests_of(broad.lines):
         if event["event"] not in OUTSIDE:
             assert "request_id" in event, event
         if event["event"] in ("request.finished", "sse.connected", "upstream.failed", "tool_call.detected"):
@@ -110,8 +126,8 @@ def test_every_line_is_json_and_carries_its_request(broad: tuple[list[str], Path
 
 
 @IN_JSON
-def test_one_wide_line_a_request(broad: tuple[list[str], Path]) -> None:
-    finished = [event for event in in_json(broad[0]) if event["event"] == "request.finished"]
+def test_one_wide_line_a_request(broad: Life) -> None:
+    finished = [event for event in in_json(broad.lines) if event["event"] == "request.finished"]
     assert {1} == set(Counter(event["request_id"] for event in finished).values())
     by_case = {event.get("correlation_id"): event for event in finished}
     for name, case in CASES.items():
@@ -124,14 +140,14 @@ def test_one_wide_line_a_request(broad: tuple[list[str], Path]) -> None:
                 line["code"] is not None
             )
     assert ("client_disconnect", 499) == (by_case["json-left"]["end_reason"], by_case["json-left"]["status"])
-    assert not [line for line in broad[0] if "HTTP/1.1" in line], "an access line of aiohttp's"
+    assert not [line for line in broad.lines if "HTTP/1.1" in line], "an access line of aiohttp's"
 
 
 @IN_JSON
-def test_what_was_refused_is_told_as_a_warning_what_failed_as_an_error(broad: tuple[list[str], Path]) -> None:
+def test_what_was_refused_is_told_as_a_warning_what_failed_as_an_error(broad: Life) -> None:
     told = {
         (event["event"], event["correlation_id"].removeprefix("json-"))
-        for event in in_json(broad[0])
+        for event in in_json(broad.lines)
         if event["event"] in ("request.rejected", "upstream.failed") and "correlation_id" in event
     }
     failed = [
@@ -148,9 +164,60 @@ def test_what_was_refused_is_told_as_a_warning_what_failed_as_an_error(broad: tu
     }
 
 
-def test_no_secret_and_no_text_is_told(broad: tuple[list[str], Path]) -> None:
+@IN_JSON
+def test_the_numbers_are_those_of_the_lines(broad: Life) -> None:
+    """What was counted is exact when requests are over, whatever became of them."""
+    events = in_json(broad.lines)
+    told = Counter(event["event"] for event in events)
+    finished = [event for event in events if event["event"] == "request.finished"]
+    answers = [line for line in finished if "chunks" in line]
+
+    def summed(field: str) -> float:
+        return sum(line[field] or 0 for line in answers)
+
+    def spread(name: str, label: str) -> dict[str, float]:
+        values = {sample.labels[label] for sample in broad.counted if sample.name == name}
+        return {value: count for value in values if (count := broad.count(name, **{label: value}))}
+
+    with_status = Counter(str(line["status"]) for line in finished if line["status"] != 405)
+    assert with_status == {
+        value: broad.count("proxy_requests_total", route=PATH, status=value) for value in with_status
+    }
+    assert spread("proxy_failed_requests_total", "source") == Counter(
+        line["source"] for line in finished if line["source"]
+    )
+    assert spread("proxy_stream_ends_total", "reason") == Counter(
+        line["end_reason"] for line in answers if line["end_reason"] != "rejected"
+    )
+    chunks = "proxy_stream_chunks_total"
+    assert {"upstream": summed("events"), "downstream": summed("chunks")} == spread(chunks, "direction")
+    for kind in ("prompt", "completion"):
+        assert summed(f"{kind}_tokens") == broad.count("proxy_tokens_total", type=kind)
+    assert summed("bytes") == broad.count("proxy_response_size_bytes_sum")
+    calls = spread("proxy_tool_calls_total", "outcome")
+    assert {"parsed", "repaired", "invalid"} == calls.keys()
+    assert summed("tool_calls") == calls["parsed"] + calls["repaired"]
+    seconds = "proxy_request_duration_seconds"
+    assert sum(line["stream"] for line in answers) == broad.count(f"{seconds}_count", stream="true")
+    assert summed("duration_ms") == pytest.approx(1000 * broad.count(f"{seconds}_sum"), abs=1)
+    first_token = "proxy_time_to_first_token_seconds"
+    assert sum(line["ttft_ms"] is not None for line in answers) == broad.count(f"{first_token}_count")
+    assert summed("ttft_ms") == pytest.approx(1000 * broad.count(f"{first_token}_sum"), abs=1)
+    assert sum(line["rounds"] > 0 for line in answers) == broad.count("proxy_overhead_seconds_count")
+    for outcome in ("succeeded", "failed"):
+        assert told[f"auth.{outcome}"] == broad.count("proxy_jwt_fetch_seconds_count", outcome=outcome)
+    retried, fell_back = (broad.count("proxy_retries_total", kind=kind) for kind in ("retry", "fallback"))
+    assert (told["upstream.retried"], told["upstream.fell_back"]) == (retried, fell_back)
+    assert told["upstream.failed"] + retried + fell_back == broad.count("proxy_upstream_errors_total")
+    rejected = Counter(line["code"] for line in finished)
+    for reason in ("missing", "invalid"):
+        assert rejected[f"correlation_id_{reason}"] == broad.count("proxy_correlation_rejections_total", reason=reason)
+    assert 0 == broad.count("proxy_streams_in_flight")
+
+
+def test_no_secret_and_no_text_is_told(broad: Life) -> None:
     """Not in the output, nor in what is written beside it."""
-    lines, folder = broad
+    lines, folder = broad.lines, broad.folder
     for line in lines:
         assert PLANTED not in line
         assert "eyJ" not in line, "a token"
@@ -162,7 +229,7 @@ def test_no_secret_and_no_text_is_told(broad: tuple[list[str], Path]) -> None:
         assert PLANTED not in path.read_text()
 
 
-def test_no_secret_and_no_text_is_traced(form: str, broad: tuple[list[str], Path], collector: Collector) -> None:
+def test_no_secret_and_no_text_is_traced(form: str, broad: Life, collector: Collector) -> None:
     spans = [span for span in collector.spans() if span["attributes"].get("correlation_id", "").startswith(f"{form}-")]
     assert len(CASES) < len(spans)
     assert PLANTED not in repr(spans)

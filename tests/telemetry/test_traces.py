@@ -55,6 +55,15 @@ def test_a_server_span_with_a_client_span(
     assert not {"gen_ai.prompt", "gen_ai.completion"} & (server["attributes"].keys() | client["attributes"].keys())
 
 
+def test_a_graph_leads_to_the_trace(launch: Launch, collector: Collector, correlation_id: str) -> None:
+    proxy = launch(env={"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url} | SOON)
+    with stream(proxy, correlation_id) as reply:
+        frames(reply)
+    server, _ = of_request(collector, correlation_id)
+    for name in ("proxy_request_duration_seconds_bucket", "proxy_overhead_seconds_bucket", "proxy_stream_ends_total"):
+        assert [{"trace_id": server["traceId"]}] == proxy.exemplars(name)
+
+
 def test_usage_stands_where_it_is_counted_once(traced: Proxy, collector: Collector, correlation_id: str) -> None:
     """Whoever adds up a trace's tokens must not count them twice."""
     ask(traced, correlation_id, model="agent")
