@@ -28,6 +28,7 @@ from proxy.server.outlet import Outlet
 from proxy.server.pump import Sink, pump
 from proxy.server.state import RECORD
 from proxy.server.watchdog import Watchdog, Watched
+from proxy.telemetry.encoding import ms
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.observers import Observers
 from proxy.telemetry.record import Record
@@ -205,7 +206,7 @@ class Inference:
             if end.out:
                 await sink.write(end.out)
         finally:
-            took = _ms(time.monotonic() - opened)
+            took = ms(time.monotonic() - opened)
             log.info("sse.closed", upstream=label, events=turn.events - before, duration_ms=took)
         if turn.upstream_ended:
             reply.settle()
@@ -247,7 +248,3 @@ def _as_proxy_error(problem: Exception) -> ProxyError:
 
 def _served(deployment: Deployment, started: float) -> Served:
     return Served(deployment.provider, deployment.target, time.monotonic() - started)
-
-
-def _ms(seconds: float) -> float:
-    return round(seconds * 1000, 3)

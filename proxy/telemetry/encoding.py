@@ -15,6 +15,11 @@ def to_json(value: object) -> bytes:
         return json.dumps(value, default=str).encode()
 
 
+def ms(seconds: float) -> float:
+    """Milliseconds, as log lines and records have them."""
+    return round(seconds * 1000, 3)
+
+
 def iso(seconds: float | None = None) -> str:
     """A point in time, in Unix seconds; now if none is given."""
     moment = datetime.fromtimestamp(time.time() if seconds is None else seconds, UTC)

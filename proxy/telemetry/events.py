@@ -4,6 +4,7 @@ import structlog
 
 from proxy.dispatch.deployment import Deployment
 from proxy.errors import Internal, ProxyError
+from proxy.telemetry.encoding import ms
 from proxy.telemetry.fault import fault
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.record import Record
@@ -17,12 +18,14 @@ def request_ended(record: Record, metrics: Metrics) -> None:
     if error is not None:
         failed(record, error, metrics)
     metrics.ended(record)
-    line: dict[str, object] = {"model": record.model, "upstream": record.upstream, "status": record.status}
-    line |= {
+    line: dict[str, object] = {
+        "model": record.model,
+        "upstream": record.upstream,
+        "status": record.status,
         "code": error.code if error is not None else None,
         "source": fault(error) if error is not None else None,
         "end_reason": record.end_reason,
-        "duration_ms": _ms(record.seconds),
+        "duration_ms": ms(record.seconds),
     }
     if turn is not None:
         first_token = record.first_token
@@ -34,7 +37,7 @@ def request_ended(record: Record, metrics: Metrics) -> None:
         usage = turn.usage
         line |= {
             "stream": turn.call.stream,
-            "ttft_ms": _ms(first_token) if first_token is not None else None,
+            "ttft_ms": ms(first_token) if first_token is not None else None,
             "chunks": turn.chunks,
             "events": turn.events,
             "tool_calls": len(turn.calls),
@@ -67,9 +70,9 @@ class LoginEvents:
     def login(self, outcome: str, seconds: float, error: ProxyError | None) -> None:
         self._metrics.login(outcome, seconds)
         if error is None:
-            log.info("auth.succeeded", duration_ms=_ms(seconds))
+            log.info("auth.succeeded", duration_ms=ms(seconds))
         else:
-            log.error("auth.failed", duration_ms=_ms(seconds), code=error.code, reason=error.message)
+            log.error("auth.failed", duration_ms=ms(seconds), code=error.code, reason=error.message)
 
 
 class RetryEvents:
@@ -80,7 +83,7 @@ class RetryEvents:
 
     def retried(self, failed: Deployment, error: ProxyError, delay: float) -> None:
         self._failed(failed, error, "retry")
-        log.warning("upstream.retried", **_failure(failed, error), delay_ms=_ms(delay))
+        log.warning("upstream.retried", **_failure(failed, error), delay_ms=ms(delay))
 
     def fell_back(self, failed: Deployment, error: ProxyError, to: str) -> None:
         self._failed(failed, error, "fallback")
@@ -109,7 +112,3 @@ class SharingEvents:
 
 def _failure(failed: Deployment, error: ProxyError) -> dict[str, object]:
     return {"model": failed.name, "upstream": failed.label, "code": error.code, "reason": error.reason}
-
-
-def _ms(seconds: float) -> float:
-    return round(seconds * 1000, 3)

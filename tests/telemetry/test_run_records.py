@@ -12,7 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
+from proxy.config import Config
+from proxy.telemetry.capture.tapes import Capture
+from proxy.telemetry.runs.records import RunRecords
 from tests.config.test_load import STACKSPOT
 from tests.conftest import Launch
 from tests.support.chat import WEATHER_TOOL, ask, frames, stream
@@ -222,6 +226,18 @@ def test_a_folder_that_cannot_be_made_is_survived(launch: Launch, tmp_path: Path
     ask(proxy, "behind", model="none")
     line_of(tmp_path, "behind")
     assert 1 == len(proxy.events(event="run_records.failed"))
+
+
+def test_what_came_too_fast_is_told(tmp_path: Path) -> None:
+    config = Config(models=())
+    records, capture = RunRecords(tmp_path / "runs", config, None), Capture(tmp_path / "captured", config)
+    with capture_logs() as told:
+        records._write([], 3)
+        capture._write([], 2)
+        records.close()
+        capture.close()
+    lost = [(line["event"], line.get("lines") or line.get("streams") or line.get("lost")) for line in told]
+    assert [("run_records.dropped", 3), ("capture.dropped", 2), ("run_records.incomplete", 3)] == lost
 
 
 def test_without_it_nothing_is_written(launch: Launch, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import structlog
 
 from proxy.config import Config
 from proxy.telemetry.backlog import Backlog
-from proxy.telemetry.encoding import iso, to_json
+from proxy.telemetry.encoding import iso, ms, to_json
 from proxy.telemetry.record import Record
 from proxy.telemetry.runs.manifest import manifest, new_run_id
 from proxy.telemetry.texts import Texts
@@ -72,8 +72,8 @@ class RunRecords:
             "status": record.status,
             "end_reason": record.end_reason,
             "error": (error.code or error.type) if error else None,
-            "latency_ms": round(record.seconds * 1000, 3),
-            "ttft_ms": None if record.first_token is None else round(record.first_token * 1000, 3),
+            "latency_ms": ms(record.seconds),
+            "ttft_ms": None if record.first_token is None else ms(record.first_token),
             "tool_calls": len(turn.calls) if turn else 0,
             "usage": None,
         }
