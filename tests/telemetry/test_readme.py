@@ -74,6 +74,13 @@ def test_log_events_and_levels() -> None:
     assert told() == listed
 
 
+def test_attributes_of_spans() -> None:
+    code = ast.parse((ROOT / "proxy" / "telemetry" / "traces" / "spans.py").read_text(encoding="utf-8"))
+    words = {str(node.value) for node in ast.walk(code) if isinstance(node, ast.Constant)}
+    made = {word for word in words if re.fullmatch(r"(?:[a-z_]+\.)+[a-z_]+|(?:correlation|request)_id", word)}
+    assert made == {name for cells in rows("Traces") for name in names(cells[0])}
+
+
 @pytest.fixture
 def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The settings of the configuration's section, as a file."""
