@@ -1,14 +1,20 @@
 """What can be said of the files in deploy/ without running anything but promtool."""
 
+import json
 import re
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from grafana_foundation_sdk.cog import plugins
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models import dashboard
 
 from proxy.errors import ProxyError
 from proxy.telemetry.fault import SOURCES, fault
 from proxy.telemetry.metrics.children import END_REASONS
 from tests.deploy.prometheus import promtool
-from tests.deploy.shipped import GRAFANA, PROMETHEUS, RULES, panels, rules
+from tests.deploy.shipped import DASHBOARD, GRAFANA, PROMETHEUS, RULES, panels, rules
 from tests.support.processes import Proxy
 
 ALERTS = [rule for rule in rules() if "alert" in rule]
@@ -53,6 +59,26 @@ def test_panels_have_a_place_of_their_own() -> None:
         assert at["x"] + at["w"] <= 24, panel["title"]
         taken |= cells
     assert len(panels()) == len({panel["id"] for panel in panels()})
+
+
+def missing(given: Any, read: Any, path: str = "") -> Iterator[str]:
+    """Where ``read`` has not what is ``given``."""
+    if isinstance(given, dict) and isinstance(read, dict):
+        for key, value in given.items():
+            yield from missing(value, read.get(key), f"{path}.{key}")
+    elif isinstance(given, list) and isinstance(read, list) and len(given) == len(read):
+        for number, pair in enumerate(zip(given, read, strict=True)):
+            yield from missing(*pair, f"{path}[{number}]")
+    elif given != read:
+        yield path
+
+
+def test_grafana_s_own_types_know_every_key_of_the_dashboard() -> None:
+    given = json.loads(DASHBOARD.read_text(encoding="utf-8"))
+    plugins.register_default_plugins()
+    read = json.loads(JSONEncoder(sort_keys=True).encode(dashboard.Dashboard.from_json(given)))
+    assert [] == list(missing(given, read))
+    assert [".panels[1].nonsense"] == list(missing({"panels": [{}, {"nonsense": 1}]}, {"panels": [{}, {}]}))
 
 
 def test_the_datasource_is_asked_for_not_assumed() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.config.test_load import STACKSPOT
 from tests.conftest import Launch
+from tests.support import leaks
 from tests.support.chat import ask, frames, stream, text_of
 from tests.support.processes import ROOT, Process, Proxy, StandIn
 
@@ -19,9 +20,11 @@ from tests.support.processes import ROOT, Process, Proxy, StandIn
 def run(*arguments: str, cwd: Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     clean = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "proxy", *arguments]
-    return subprocess.run(
+    ended = subprocess.run(
         command, cwd=cwd, env=clean | (env or {}), capture_output=True, text=True, timeout=30, check=False
     )
+    leaks.look(ended.stdout + ended.stderr, with_messages=False)
+    return ended
 
 
 def test_without_credentials_the_start_stops_with_what_to_set(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ EVENTS: dict[str, tuple[str, set[str]]] = {
     "tool_call.arguments": ("debug", {"name", "arguments"}),
     "request.finished": (
         "info",
-        {"model", "upstream", "status", "end_reason", "duration_ms", "code"},
+        {"model", "upstream", "status", "end_reason", "duration_ms", "code", "source"},
     ),
     "request.rejected": ("warning", {"status", "code", "reason"}),
     "sse.event_invalid": ("warning", {"upstream", "count"}),
@@ -140,7 +140,6 @@ def test_one_wide_line_a_request(broad: Life) -> None:
                 line["code"] is not None
             )
     assert ("client_disconnect", 499) == (by_case["json-left"]["end_reason"], by_case["json-left"]["status"])
-    assert not [line for line in broad.lines if "HTTP/1.1" in line], "an access line of aiohttp's"
 
 
 @IN_JSON
@@ -213,6 +212,10 @@ def test_the_numbers_are_those_of_the_lines(broad: Life) -> None:
     for reason in ("missing", "invalid"):
         assert rejected[f"correlation_id_{reason}"] == broad.count("proxy_correlation_rejections_total", reason=reason)
     assert 0 == broad.count("proxy_streams_in_flight")
+
+
+def test_no_access_line_beside_it(broad: Life) -> None:
+    assert not [line for line in broad.lines if "HTTP/1.1" in line], "one of aiohttp's"
 
 
 def test_no_secret_and_no_text_is_told(broad: Life) -> None:
