@@ -5,7 +5,7 @@ import sys
 import threading
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO, cast
 
 import structlog
 from aiohttp.http_exceptions import HttpProcessingError
@@ -13,6 +13,7 @@ from aiohttp.web import RequestPayloadError
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from proxy.telemetry.encoding import to_json
+from proxy.telemetry.output import Output
 
 _SHARED: list[Processor] = [
     structlog.contextvars.merge_contextvars,
@@ -28,6 +29,7 @@ def configure(level: str, form: str, redact: Callable[[str], str] = str) -> None
     def redacted(_: WrappedLogger, __: str, line: Any) -> str:  # text: the renderer stands before it
         return redact(line)
 
+    output = cast(TextIO, Output(sys.stdout.fileno()))  # as much of one as is used
     console = for_people(form)
     threshold = logging.getLevelNamesMapping()[level]
     renderers: list[Processor] = (
@@ -39,10 +41,10 @@ def configure(level: str, form: str, redact: Callable[[str], str] = str) -> None
     structlog.configure(
         processors=[*_SHARED, *renderers],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=structlog.WriteLoggerFactory(sys.stdout),
+        logger_factory=structlog.WriteLoggerFactory(output),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(sys.stdout)
+    handler = logging.StreamHandler(output)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*_SHARED, _library_event],

@@ -1,5 +1,8 @@
 """Log events: each with its level and fields, one wide line a request, and nothing in them that is nobody's business."""
 
+import os
+import resource
+import socket
 import subprocess
 import sys
 from collections import Counter
@@ -7,15 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
+from proxy.telemetry.output import Output
 from tests.config.test_load import STACKSPOT
 from tests.conftest import Launch
-from tests.support.chat import PATH, WEATHER_TOOL, ask, frames, stream
+from tests.support.chat import PATH, WEATHER_TOOL, ask, body, frames, stream
 from tests.support.collector import Collector
-from tests.support.processes import ROOT, Proxy, StandIn
+from tests.support.processes import CREDENTIALS, ROOT, Proxy, StandIn
 from tests.support.provider.process import Provider
 from tests.telemetry.broad_run import (
     ANSWER,
@@ -298,6 +303,52 @@ def test_no_locals_in_tracebacks(form: str) -> None:
     command = [sys.executable, "-c", FAULT, form]
     written = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
     assert ("RuntimeError: a fault" in written, PLANTED in written) == (True, False)
+
+
+@pytest.mark.parametrize("place", ["a full disk", "nobody who reads"])
+def test_where_lines_cannot_be_written_requests_are_answered(tmp_path: Path, stand_in: StandIn, place: str) -> None:
+    (tmp_path / "config.yaml").write_text(STACKSPOT)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    reading, writing = (-1, os.open("/dev/full", os.O_WRONLY)) if place == "a full disk" else os.pipe()
+    env = CREDENTIALS | stand_in.env | {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "proxy"]
+    process = subprocess.Popen(
+        command,
+        env=env | {"PROXY_PORT": str(port), "LOG_FORMAT": "json"},
+        cwd=tmp_path,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+    )
+    os.close(writing)
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", transport=httpx.HTTPTransport(retries=7)) as client:
+            if reading >= 0:
+                assert 200 == client.get("/health").status_code
+                os.close(reading)
+            for model, status in (("chat", 200), ("none", 404)):
+                reply = client.post(PATH, headers={"correlation-id": "unwritten"}, json=body(model=model))
+                assert status == reply.status_code
+        process.terminate()
+        assert (0, b"") == (process.wait(10), process.communicate()[1])
+    finally:
+        process.kill()
+
+
+def test_a_torn_line_stays_apart_from_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with path.open("wb") as file:
+        output = Output(file.fileno())
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10, limits[1]))
+        try:
+            for line in ("whole\n", "torn in the middle\n", "lost\n"):
+                assert len(line) == output.write(line)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        output.write("next\n")
+    assert "whole\ntorn\nnext\n" == path.read_text()
 
 
 CRASH = """\
