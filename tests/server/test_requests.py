@@ -87,6 +87,7 @@ def test_rejections_are_logged_and_counted(launch: Launch) -> None:
     proxy.client.post(PATH, json=body(), headers={"correlation-id": "a b"})
     assert 1 == proxy.metric("proxy_correlation_rejections_total", reason="missing")
     assert 1 == proxy.metric("proxy_correlation_rejections_total", reason="invalid")
+    proxy.wait_event(event="request.rejected", code="correlation_id_invalid")
     assert ["correlation_id_missing", "correlation_id_invalid"] == [
         event["code"] for event in proxy.events(event="request.rejected", level="warning")
     ]
