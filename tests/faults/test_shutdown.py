@@ -105,6 +105,7 @@ def told_of_the_end(front: Front, name: str, asked: Mapping[str, Future[Told]]) 
         assert (200 if case in ("stream", "relayed") else 503) == got.status, case
         assert ("abcd" if got.streamed else "") == got.text
         front.upstream.wait_over(f"{name}-{case}", 1)
+        front.proxy.wait_event(event="request.finished", correlation_id=f"{name}-{case}")
         (line,) = front.proxy.events(event="request.finished", correlation_id=f"{name}-{case}")
         assert "shutdown" == line["end_reason"], case
     assert not any("Traceback" in line for line in front.proxy.lines)
