@@ -26,7 +26,7 @@ SAID = "Planted words, twelve of them, that nobody else is meant to read."
 CALL = 'FUNCTION_CALL_START\nget_weather\narguments: {"city": "Recife"}\nFUNCTION_CALL_END'
 Running = TypeVar("Running", bound=Process)
 SOON_S = 5.0
-SLACK_S = 0.3
+EARLY_S, LATE_S = 0.1, 3.0  # of what a busy machine makes of times
 
 
 def captured(folder: Path, count: int = 1) -> list[dict[str, Any]]:
@@ -135,7 +135,7 @@ def test_there_and_back(played: dict[str, Played], name: str) -> None:
     case = played[name]
     assert structure(case.first) == structure(case.again)
     before, after = lasted(case.first_times), lasted(case.again_times)
-    assert abs(before - after) < max(SLACK_S, 0.3 * before)
+    assert before / 2 - EARLY_S < after < before + LATE_S
 
 
 @pytest.mark.parametrize("name", ANSWERS)
@@ -224,8 +224,8 @@ def test_the_times_are_those_of_the_upstream(capturing: Capturing, stand_in: Sta
     (recording,) = capturing.recordings(correlation_id)
     times = [at for at, _ in recording["chunks"]]
     assert times == sorted(times)
-    assert 0.3 <= recording["headers_s"] < times[0] < 0.3 + 0.1 + SLACK_S
-    assert 0.4 <= times[-1] - times[0] < 0.4 + SLACK_S
+    assert 0.3 <= recording["headers_s"] < times[0] < 0.3 + 0.1 + LATE_S
+    assert 0.4 - EARLY_S < times[-1] - times[0] < 0.4 + LATE_S
 
 
 def test_each_round_has_a_file(capturing: Capturing, stand_in: StandIn, correlation_id: str) -> None:
