@@ -21,7 +21,8 @@ ProxyError
 │   ├── TooManyStreams          429
 │   ├── QuotaExceeded           429, its turn would not come in time
 │   ├── KeyLimitExceeded        429, the caller's key has had its requests of this minute
-│   └── Draining                503
+│   ├── Draining                503, and nothing else is: another replica may take the request, nobody has begun it
+│   └── CutOff                  504, begun, and not ended when the drain was over
 └── UpstreamError               whoever answers the model call
     ├── UpstreamAuth            502, it refuses our credentials
     ├── UpstreamForbidden       502
@@ -29,7 +30,7 @@ ProxyError
     ├── UpstreamRejected        502, it calls our request wrong
     ├── UpstreamRateLimited     429
     ├── CreditSpent             429
-    ├── UpstreamFailed          502, 503 or 504, a 5xx of its own
+    ├── UpstreamFailed          502 or 504, a 5xx of its own
     ├── UpstreamUnreachable     502, no connection
     ├── UpstreamTLS             502
     ├── UpstreamTruncated       502, the answer stopped before its end
@@ -211,7 +212,18 @@ class KeyLimitExceeded(ServiceError):
 
 
 class Draining(ServiceError):
+    """The only 503 of the inference routes. Whatever stands in front may give the request to another replica: this one
+    has sent nothing on."""
+
     status = 503
+    code = "shutting_down"
+    end_reason = "shutdown"
+
+
+class CutOff(ServiceError):
+    """Its upstream may have generated, so nobody but the caller should repeat it."""
+
+    status = 504
     code = "shutting_down"
     end_reason = "shutdown"
 
@@ -269,7 +281,7 @@ class UpstreamFailed(UpstreamError):
 
     def __init__(self, message: str, *, status: int = 502, retry_after: int | None = None) -> None:
         super().__init__(message, retry_after=retry_after)
-        self.status = status if status in (503, 504) else 502
+        self.status = 504 if status == 504 else 502  # 503 is said of the proxy alone: see Draining
 
 
 class UpstreamUnreachable(UpstreamError):

@@ -155,7 +155,7 @@ class ClientCredentials:
         if reply.status >= 500:
             raise UpstreamFailed(f"the login answered {reply.status}", status=reply.status)
         if reply.status == 429:
-            raise UpstreamFailed("the login is limited just now", status=503)
+            raise UpstreamFailed("the login is limited just now")
         if reply.status != 200:
             suspects = "REALM and STACKSPOT_IDM_URL" if reply.status == 404 else "CLIENT_ID, CLIENT_SECRET and REALM"
             raise UpstreamAuth(f"the login was refused with {reply.status}: check {suspects} of the proxy")

@@ -18,6 +18,7 @@ from proxy.errors import (
     BodyUnreadable,
     CorrelationInvalid,
     CorrelationMissing,
+    CutOff,
     Draining,
     Internal,
     InvalidRequest,
@@ -105,8 +106,8 @@ def refuse(inference: Mapping[str, Caller]) -> Middleware:
         if isinstance(error, WrongMethod):
             headers["allow"] = ", ".join(error.allowed)
         response = web.Response(status=refusal.status, headers=headers, body=refusal.body)
-        if isinstance(error, Draining | BodyTooLarge | BodyTooSlow | BodyUnreadable):
-            response.force_close()  # the last three leave a body behind that nobody reads
+        if isinstance(error, Draining | CutOff | BodyTooLarge | BodyTooSlow | BodyUnreadable):
+            response.force_close()  # all but the first two leave a body behind that nobody reads
         return response
 
     return middleware

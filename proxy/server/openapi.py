@@ -34,7 +34,7 @@ _ERRORS = {
     429: "too much for a quota, a key's limit, the provider, or the number of answers under way",
     500: "a fault of the proxy's own",
     502: "the upstream cannot be reached, refuses the proxy, or did not give a whole answer of the kind asked for",
-    503: "the proxy is draining, or the upstream is not there",
+    503: "the proxy is draining; nothing was sent on, another replica may take the request",
     504: "the upstream did not answer in time",
 }
 _CHAT = tuple(_ERRORS)

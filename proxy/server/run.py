@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 import structlog
 from aiohttp import web
 
-from proxy.errors import Draining
+from proxy.errors import CutOff
 from proxy.server.app import STATE, TIMEOUTS, WATCHDOG
 from proxy.server.connection import Connection, serve_with
 from proxy.server.watchdog import Watchdog
@@ -64,7 +64,7 @@ async def serve(app: web.Application, host: str, port: int, *, drain: float, on_
         watchdog = app[WATCHDOG]
         log.info("shutdown.draining", answers=len(watchdog))
         await _until_quiet(watchdog, drain, hurry)
-        watchdog.expire_all(Draining("the proxy is shutting down"))
+        watchdog.expire_all(CutOff("the proxy is shutting down"))
         await _until_quiet(watchdog, LAST_WORDS_S, hurry)
 
 

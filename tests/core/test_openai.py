@@ -273,7 +273,7 @@ REFUSALS: dict[str, tuple[int, bytes, tuple[int, str | None, str | None]]] = {
     "rate limit": (429, b"", (429, "rate_limit_exceeded", None)),
     "quota": (429, b'{"error": {"code": "insufficient_quota"}}', (429, "insufficient_quota", None)),
     "500": (500, b"", (502, "upstream_failed", None)),
-    "503": (503, b"", (503, "upstream_failed", None)),
+    "503": (503, b"", (502, "upstream_failed", None)),
     "a redirect": (307, b"", (502, "upstream_rejected", None)),
 }
 

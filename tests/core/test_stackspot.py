@@ -197,7 +197,7 @@ REFUSALS: dict[str, tuple[int, bytes, tuple[int, str, int | None, bool]]] = {
     "credit": (429, b"Credit Limit Reached", (429, "insufficient_quota", None, True)),
     "500": (500, b"oops", (502, "upstream_failed", None, False)),
     "502 in HTML": (502, b"<html>" + b"x" * 10_000, (502, "upstream_failed", None, False)),
-    "503": (503, b"", (503, "upstream_failed", None, False)),
+    "503": (503, b"", (502, "upstream_failed", None, False)),
     "504": (504, b"", (504, "upstream_failed", None, False)),
     "a redirect": (302, b"", (502, "upstream_rejected", None, True)),
 }

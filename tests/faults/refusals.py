@@ -40,7 +40,7 @@ class Refusal:
 
 
 ELSEWHERE = ("location: /v1/chat/completions",)
-REJECTED, FAILED, UNAVAILABLE = (502, "upstream_rejected"), (502, "upstream_failed"), (503, "upstream_failed")
+REJECTED, FAILED = (502, "upstream_rejected"), (502, "upstream_failed")
 LIMITED = (429, "rate_limit_exceeded")
 
 REFUSALS: Mapping[str, Refusal] = {
@@ -68,8 +68,8 @@ REFUSALS: Mapping[str, Refusal] = {
     "500, HTML": Refusal(FAILED, body=b"<html><h1>Oops</h1></html>", posts=2),
     "501": Refusal(FAILED, posts=2),
     "502": Refusal(FAILED, posts=2),
-    "503": Refusal(UNAVAILABLE, posts=2),
-    "503, retry-after: 1": Refusal(UNAVAILABLE, headers=("retry-after: 1",), posts=2, retry_after="1"),
+    "503": Refusal(FAILED, posts=2),
+    "503, retry-after: 1": Refusal(FAILED, headers=("retry-after: 1",), posts=2, retry_after="1"),
     "504": Refusal((504, "upstream_failed"), posts=2),
     "529": Refusal(FAILED, posts=2),
 }  # fmt: skip

@@ -102,7 +102,7 @@ def told_of_the_end(front: Front, name: str, asked: Mapping[str, Future[Told]]) 
         never_faked(got)
         assert got.ended, case
         assert "shutting_down" == got.code, case
-        assert (200 if case in ("stream", "relayed") else 503) == got.status, case
+        assert (200 if case in ("stream", "relayed") else 504) == got.status, case
         assert ("abcd" if got.streamed else "") == got.text
         front.upstream.wait_over(f"{name}-{case}", 1)
         front.proxy.wait_event(event="request.finished", correlation_id=f"{name}-{case}")

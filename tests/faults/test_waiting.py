@@ -68,7 +68,7 @@ WAITS: Mapping[str, Wait] = {
     "held-call": Wait("held", ([begun(CALL), WAIT_S, rest(CALL)],), ([begun(CALL), WAIT_S, "close"],), (502, "upstream_truncated")),
     "repair": Wait("repaired", ([begun(UNREADABLE), rest(UNREADABLE)], [WAIT_S, begun(CALL), rest(CALL)]), ([begun(UNREADABLE), rest(UNREADABLE)], [WAIT_S, begun(UNREADABLE), rest(UNREADABLE)]), (502, "tool_call_parse_error")),
     "queue": Wait("queued", ([begun("Hi"), rest("Hi")],), (), (429, "rate_limit_exceeded"), "10"),
-    "retry": Wait("retried", ([BUSY], CHUNKS.whole()), ([BUSY],), (503, "upstream_failed"), "1"),
+    "retry": Wait("retried", ([BUSY], CHUNKS.whole()), ([BUSY],), (502, "upstream_failed"), "1"),
     "fallback": Wait("main", (["hold"], CHUNKS.whole()), (["hold"], [REFUSED]), (502, "upstream_auth")),
 }  # fmt: skip
 CALLED = ("held-call", "repair")

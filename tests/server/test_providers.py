@@ -106,7 +106,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], int, str | None]] = {
     "403": ({"status": 403}, 502, "upstream_forbidden"),
     "404": ({"status": 404}, 502, "upstream_not_found"),
     "429": ({"status": 429, "headers": {"retry-after": "7"}}, 429, "rate_limit_exceeded"),
-    "503": ({"status": 503, "headers": {"retry-after": "9"}}, 503, "upstream_failed"),
+    "503": ({"status": 503, "headers": {"retry-after": "9"}}, 502, "upstream_failed"),
     "a redirect": ({"redirect": "/elsewhere"}, 502, "upstream_rejected"),
 }
 
