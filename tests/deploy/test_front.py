@@ -6,6 +6,7 @@ import signal
 import subprocess
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ TEXT = "word " * WORDS
 PAUSE_S = 0.02
 LONG = "long"
 CALLERS = 12
+SEEN_AGAIN_S = 2.2  # replicas.conf says why
 
 
 def spoken(exchange: Exchange) -> Steps:
@@ -126,10 +128,11 @@ def test_a_token_is_there_before_the_next_one_is_made(installed: Installation, c
     installed.answers.put(correlation_id, one_by_one())
     headers = {"correlation-id": correlation_id, "accept-encoding": "gzip"}
     with installed.nginx.client.stream("POST", PATH, headers=headers, json=body(stream=True)) as reply:
+        lines = []
         for line in reply.iter_lines():
+            lines.append(line)
             read.put(line)
-        last = line if (line := line.strip()) else "data: [DONE]"
-    assert "data: [DONE]" == last
+    assert ["data: [DONE]", ""] == lines[-2:]
     assert 1 == installed.upstream.posts_of(correlation_id)
 
 
@@ -172,12 +175,12 @@ def test_a_replica_that_drains_is_passed_over(installed: Installation, correlati
         busy[0].now.process.send_signal(signal.SIGTERM)
         busy[0].now.wait_event(event="shutdown.draining")
         for number in range(12):
-            id = f"{correlation_id}-{number}"
-            installed.answers.put(id, STACKSPOT.whole())
+            name = f"{correlation_id}-{number}"
+            installed.answers.put(name, STACKSPOT.whole())
             message = {"role": "user", "content": "x" * (5 * 2**20 if number < 3 else 1)}
-            told = installed.ask(id, stream=bool(number % 2), messages=[message])
+            told = installed.ask(name, stream=bool(number % 2), messages=[message])
             assert (200, "abcdef", True) == (told.status, told.text, told.complete), (number, told.body[:300])
-            assert 1 == installed.upstream.posts_of(id)
+            assert 1 == installed.upstream.posts_of(name)
         assert busy[0].refusals() > 0, "nobody asked it"
         held.set()
         for asked in under_way:
@@ -189,16 +192,16 @@ def test_a_replica_that_drains_is_passed_over(installed: Installation, correlati
 def test_what_was_begun_is_not_begun_again(installed: Installation, correlation_id: str) -> None:
     """Neither when the drain is over before an answer is, nor when the replica dies: that may have generated."""
     for number in (signal.SIGTERM, signal.SIGKILL):
-        id = f"{correlation_id}-{number.name}"
-        installed.answers.put(id, [STACKSPOT.head, "hold"])
+        name = f"{correlation_id}-{number.name}"
+        installed.answers.put(name, [STACKSPOT.head, "hold"])
         with ThreadPoolExecutor(1) as pool:
-            asked = pool.submit(installed.ask, id, stream=False)
-            replica = installed.serving(id)
+            asked = pool.submit(installed.ask, name, stream=False)
+            replica = installed.serving(name)
             replica.now.process.send_signal(number)
             told = asked.result()
         expected = (504, "shutting_down") if number == signal.SIGTERM else (502, None)
         assert expected == (told.status, told.code if told.status == 504 else None)
-        assert 1 == installed.upstream.posts_of(id)
+        assert 1 == installed.upstream.posts_of(name)
         replica.now.wait()
         replica.start()
 
@@ -213,8 +216,8 @@ def test_a_rolling_restart_under_load(installed: Installation, correlation_id: s
         got = []
         while not rolled.is_set():
             number = next(count)
-            id = f"{LONG if number % 5 == 0 else 'short'}-{correlation_id}-{number}"
-            got.append((id, installed.ask(id, stream=number % 3 != 0)))
+            name = f"{LONG if number % 5 == 0 else 'short'}-{correlation_id}-{number}"
+            got.append((name, installed.ask(name, stream=number % 3 != 0)))
         return got
 
     with ThreadPoolExecutor(CALLERS) as pool:
@@ -223,15 +226,14 @@ def test_a_rolling_restart_under_load(installed: Installation, correlation_id: s
             time.sleep(0.3)
             for replica in installed.replicas:
                 replica.restart()
-                time.sleep(0.3)
+                time.sleep(SEEN_AGAIN_S)
         finally:
             rolled.set()
         told = [each for future in as_completed(asked) for each in future.result()]
-    wrong = {id: (it.status, it.body[-300:]) for id, it in told if (200, TEXT, True) != (it.status, it.text, it.complete)}
-    assert {} == wrong, f"{len(wrong)} of {len(told)}"
-    assert all(it.ended for _, it in told)
+    wrong = Counter((it.status, it.body[-200:]) for _, it in told if not _whole(it))
+    assert not wrong, f"{wrong.most_common(3)} of {len(told)}"
     assert len(told) > 100
-    assert {1} == {installed.upstream.posts_of(id) for id, _ in told}
+    assert {1} == {installed.upstream.posts_of(name) for name, _ in told}
     assert sum(replica.refusals() for replica in installed.replicas) > sum(before), "no request came while one drained"
 
 
@@ -254,6 +256,10 @@ def test_redis_goes_and_comes_back(installed: Installation, correlation_id: str)
         assert [1.0] * 3 == [proxy.metric("proxy_shared_state_up") for proxy in proxies]
     finally:
         back.stop()
+
+
+def _whole(told: Told) -> bool:
+    return told.status == 200 and told.ended and told.complete and told.text == TEXT
 
 
 def _until(held: threading.Event) -> Steps:
