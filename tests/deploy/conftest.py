@@ -13,6 +13,7 @@ from tests.deploy.scenarios import LONELY, SCENARIOS, WELL, Load, Scenario, star
 from tests.deploy.shipped import RULES, copy_hurried
 from tests.support.processes import Proxy, StandIn
 from tests.support.redis_server import RedisServer, require_redis
+from tests.support.redis_server import start_redis as start_redis
 
 NOBODY_THERE = "127.0.0.1:9"
 LONGEST_S = 40.0

@@ -11,6 +11,7 @@ import yaml
 from tests.support.processes import ROOT
 
 PROMETHEUS = ROOT / "deploy" / "prometheus"
+KUBERNETES = ROOT / "deploy" / "kubernetes"
 GRAFANA = ROOT / "deploy" / "grafana"
 DASHBOARD = GRAFANA / "dashboards" / "stackspot-proxy.json"
 RULES = ("recording.yml", "alerts.yml")
