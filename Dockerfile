@@ -1,15 +1,21 @@
 # docker build -t stackspot-proxy .
 # docker run --rm -p 127.0.0.1:4000:4000 stackspot-proxy --demo
 
-FROM python:3.13-slim AS build
+# One minor version of Python and one of Debian. For a build that is the same for ever, add the digest that your registry
+# gives: docker buildx imagetools inspect python:3.13-slim-bookworm
+FROM python:3.13-slim-bookworm AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1
 WORKDIR /build
 COPY requirements.lock .
 RUN python -m venv --without-pip /opt/venv \
-    && pip --python /opt/venv/bin/python install --only-binary=:all: --require-hashes -r requirements.lock
+    && pip --python /opt/venv/bin/python install --only-binary=:all: --require-hashes --no-compile -r requirements.lock
+COPY config.yaml /app/
+COPY proxy /app/proxy
+# Once here, since nothing can be written there; with hashes in place of times, so that the same source gives the same.
+RUN /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/venv/lib /app/proxy
 
-FROM python:3.13-slim
+FROM python:3.13-slim-bookworm
 LABEL org.opencontainers.image.title="stackspot-proxy" \
       org.opencontainers.image.description="OpenAI's API in front of StackSpot AI's agents" \
       org.opencontainers.image.licenses="MIT"
@@ -19,8 +25,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1
 WORKDIR /app
 COPY --from=build /opt/venv /opt/venv
-COPY config.yaml .
-COPY proxy proxy
+COPY --from=build /app /app
 # A number, so that Kubernetes can see that it is not root.
 USER 10001:10001
 EXPOSE 4000

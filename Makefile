@@ -105,7 +105,7 @@ sizing: $(VENV)/.dev
 audit: $(VENV)/.dev
 	@mkdir -p build
 	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --validate -o build/sbom.cdx.json requirements.lock
-	$(BIN)/pip-audit --require-hashes --disable-pip --progress-spinner off -r requirements.lock
+	$(BIN)/pip-audit --strict --require-hashes --disable-pip --progress-spinner off -r requirements.lock
 
 lock: $(VENV)/.dev
 	$(BIN)/python $(COMPILE) --all-extras -o requirements.lock pyproject.toml
