@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.support.ports import free_port
 from tests.support.processes import CREDENTIALS, ROOT, Process, Proxy
 
 SHIPPED = ROOT / "deploy" / "nginx"
@@ -85,13 +86,6 @@ class Replica:
     def refusals(self) -> int:
         """Requests that came while it drained."""
         return sum(len(proxy.events(event="request.rejected", code="shutting_down")) for proxy in self.starts)
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
 
 
 def _wait_until_it_listens(port: int, process: Process) -> None:

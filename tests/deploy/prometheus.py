@@ -3,7 +3,6 @@
 import math
 import os
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.ports import free_port
 from tests.support.processes import Process
 
 PROXIES = "stackspot-proxy"
@@ -49,7 +49,7 @@ class Prometheus(Process):
         listed = [JOB.format(name=name, targets=", ".join(f'"{it}"' for it in found)) for name, found in jobs.items()]
         text = CONFIG.format(interval=interval, rules=", ".join(rules), jobs="\n".join(listed))
         (cwd / "prometheus.yml").write_text(text, encoding="utf-8")
-        self.url = f"http://127.0.0.1:{_free_port()}"
+        self.url = f"http://127.0.0.1:{free_port()}"
         options = {
             "config.file": "prometheus.yml",
             "storage.tsdb.path": "data",
@@ -84,10 +84,3 @@ class Prometheus(Process):
     def stop(self, number: int = 15) -> int:
         self.client.close()
         return super().stop(number)
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port

@@ -15,12 +15,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.deploy.front import Nginx, Replica, free_port
+from tests.deploy.front import Nginx, Replica
 from tests.faults.caller import Told, ask
 from tests.faults.front import Scripts
 from tests.faults.upstream import Beside, Exchange, Steps, Upstream
 from tests.faults.wire import LAST, STACKSPOT, chunk
 from tests.support.chat import PATH, body
+from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer, require_redis
 
 CONFIG = """\
@@ -187,6 +188,18 @@ def test_a_replica_that_drains_is_passed_over(installed: Installation, correlati
             assert (200, "abcdef", True) == ((told := asked.result()).status, told.text, told.complete)
     assert 0 == busy[0].now.wait()
     busy[0].start()
+
+
+def test_a_reload_cuts_nothing(installed: Installation, correlation_id: str) -> None:
+    held = threading.Event()
+    installed.answers.put(correlation_id, _until(held))
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(installed.ask, correlation_id, stream=True)
+        installed.serving(correlation_id)
+        subprocess.run([*installed.nginx.command, "-s", "reload"], check=True, capture_output=True, timeout=10)
+        assert _whole(installed.ask(f"{correlation_id}-new", stream=True))
+        held.set()
+        assert (200, "abcdef", True) == ((told := asked.result()).status, told.text, told.complete)
 
 
 def test_what_was_begun_is_not_begun_again(installed: Installation, correlation_id: str) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.front import free_port
 from tests.deploy.kubernetes import of_kind, pod, proxy_of
 from tests.support.chat import PATH, body
+from tests.support.ports import free_port
 from tests.support.processes import CREDENTIALS, Process, Proxy, StandIn
 from tests.support.redis_server import RedisServer
 

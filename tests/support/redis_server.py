@@ -3,12 +3,12 @@
 import os
 import shutil
 import signal
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.ports import free_port
 from tests.support.processes import Process
 
 
@@ -16,7 +16,7 @@ class RedisServer(Process):
     """Keeps nothing on disk. ``url`` is what REDIS_URL would be."""
 
     def __init__(self, cwd: Path, *, port: int | None = None, password: str | None = None) -> None:
-        self.port = port or _free_port()
+        self.port = port or free_port()
         secret = ["--requirepass", password] if password else []
         options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", *secret]
         super().__init__(["redis-server", *options], {}, cwd)
@@ -67,10 +67,3 @@ def start_redis(tmp_path: Path) -> Iterator[Callable[..., RedisServer]]:
         if server.process.poll() is None:
             server.go_on()
             server.stop()
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
