@@ -19,7 +19,7 @@ from tests.support.chat import PATH, body
 STREAMS = 50
 TOKENS = 150
 EVERY_S = 0.02
-ROUNDS = 3
+ROUNDS = 6
 CONFIG = "model_list: [{model_name: stackspot-ai-chat, litellm_params: {model: stackspot/agent}}]\n"
 
 
@@ -75,10 +75,12 @@ def main() -> int:
             nginx.stop()
             replica.now.stop()
     print(
-        f"{STREAMS} streams, a token every {EVERY_S * 1000:g} ms, {ROUNDS} rounds: a token's way in ms, median and p99"
+        f"{STREAMS} streams, a token every {EVERY_S * 1000:g} ms; a token's way in ms, medians of {ROUNDS} rounds (range)"
     )
     for name in ports:
-        print(f"  {name:16}", "  ".join("{:.2f} {:.2f}".format(*found[name]) for found in rounds))
+        both = zip(*(found[name] for found in rounds), strict=True)
+        told = [f"{statistics.median(each):.1f} ({min(each):.1f} to {max(each):.1f})" for each in both]
+        print(f"  {name:16} median {told[0]:20} p99 {told[1]}")
     return 0
 
 
