@@ -140,6 +140,14 @@ def test_a_sidecar_starts_before_its_app_and_ends_behind_it() -> None:
     assert pod("sidecar")["spec"]["terminationGracePeriodSeconds"] >= DRAIN_S + 3 * LAST_WORDS_S + 5
 
 
+def test_a_sidecar_is_the_same_container_but_for_its_place() -> None:
+    beside, alone = proxy_of("sidecar"), proxy_of("with-hpa")
+    differ = {key for key in beside.keys() | alone.keys() if beside.get(key) != alone.get(key)}
+    assert {"lifecycle", "resources", "restartPolicy", "securityContext", "volumeMounts"} == differ
+    assert beside["resources"]["limits"] == alone["resources"]["limits"]
+    assert alone["securityContext"].items() <= beside["securityContext"].items()
+
+
 @pytest.mark.parametrize("name", TARGETS)
 def test_secrets_are_files_and_the_config_a_folder(name: str) -> None:
     proxy, spec = proxy_of(name), pod(name)["spec"]
