@@ -10,7 +10,7 @@ from tests.faults.upstream import Step, Steps
 from tests.faults.wire import BODY, EVENTS, JSON, LAST, Wire, chunk, head
 
 TICK_S = 0.01
-MOMENT = 0.05  # so that what follows is a read of its own
+MOMENT = 0.15  # so that what follows is a read of its own
 LONG = b"x" * 65_536
 PAGE = b"<html>\n\n<body>Under maintenance</body>\n\n</html>\n\n"
 
