@@ -11,8 +11,8 @@ import aiohttp
 
 from proxy.config import Config
 from proxy.config.settings import Correlation
-from proxy.server.app import create_app
-from proxy.server.run import listening
+from proxy.server.run import Listener, listening
+from proxy.server.service import Service
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +34,9 @@ async def serving(config: Config) -> AsyncIterator[Client]:
     """Serves ``config`` to this process alone: a free port of the loopback interface, and a key made up for it in
     place of the callers' keys."""
     key = secrets.token_urlsafe(32)
-    app = create_app(replace(config, master_key=key, api_keys=()))
+    service = Service(replace(config, master_key=key, api_keys=()))
     async with (
-        listening(app, "127.0.0.1", 0) as url,
+        listening(service, Listener("127.0.0.1", 0)) as (url,),
         aiohttp.ClientSession(
             url, headers={"authorization": f"Bearer {key}"}, timeout=aiohttp.ClientTimeout(total=None)
         ) as session,

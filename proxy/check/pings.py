@@ -35,7 +35,7 @@ async def pings(config: Config) -> AsyncIterator[Sequence[Check]]:
     """The checks, each to be run while the context lasts."""
     transport = Transport(config.timeouts.connect)
     unobserved = _Unobserved()
-    accounts = Accounts(config, transport, unobserved, unobserved, None)
+    accounts = Accounts(transport, unobserved, unobserved, None)
     try:
         credentials = [PROVIDERS[model.provider].credential(model, config, accounts) for model in config.models]
         signed = list(zip(config.models, credentials, strict=True))

@@ -9,6 +9,7 @@ import dotenv
 
 from proxy.config import Config, ConfigError, load
 from proxy.config.environment import Environment
+from proxy.config.files import digest
 
 
 def environment() -> Environment:
@@ -20,8 +21,9 @@ def environment() -> Environment:
 
 def configuration(file: Path | None, **flags: Any) -> Config:
     """``file`` is what ``--config`` says; ``flags`` are those that win over everything else."""
+    files = {".env": digest(".env")}
     given = environment()
     named = given("PROXY_CONFIG")
     config = load(file or (Path(named) if named else None), given, **flags)
     source = "flag" if file else given.origin("PROXY_CONFIG")
-    return replace(config, origins={**config.origins, "source": source})
+    return replace(config, origins={**config.origins, "source": source}, files={**files, **config.files})

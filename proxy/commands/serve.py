@@ -5,6 +5,7 @@ import contextlib
 import gc
 import sys
 from dataclasses import replace
+from functools import partial
 
 import structlog
 
@@ -12,13 +13,15 @@ from proxy import simulator
 from proxy.check.startup import validate
 from proxy.commands.configuration import configuration
 from proxy.config import Config
-from proxy.config.secrets import Redactor
-from proxy.server.app import create_app
+from proxy.config.secrets import Redactor, secrets_of
 from proxy.server.run import serve
-from proxy.telemetry import logs
+from proxy.server.service import Service
+from proxy.telemetry import events, logs
 
 THREADS_YIELD_S = 0.0005  # those that write and send what was noted: Python's own 5 ms would show in every token
 COLLECT_EVERY = 2_000  # objects more than at the last look; Python's own 700 is for programs that make few
+
+REMEMBERED = 8  # configurations with secrets of their own
 
 _TRY_IT = """\
 
@@ -30,16 +33,43 @@ _TRY_IT = """\
 """
 
 
+class Redaction:
+    """Takes the secrets of this configuration out of lines, and those of the ones before, whose answers may still be
+    under way."""
+
+    def __init__(self, config: Config) -> None:
+        self._secrets = secrets_of(config)
+        self._redactors: tuple[Redactor, ...] = (Redactor(config),)
+
+    def add(self, config: Config) -> None:
+        if (secrets := secrets_of(config)) != self._secrets:
+            self._secrets = secrets
+            self._redactors = (Redactor(config), *self._redactors[: REMEMBERED - 1])
+
+    def __call__(self, line: str) -> str:
+        for redact in self._redactors:
+            line = redact(line)
+        return line
+
+
 async def run(options: argparse.Namespace) -> int:
-    config = configuration(options.config, host=options.host, port=options.port, demo=options.demo)
-    logs.configure(config.log_level, config.log_format, Redactor(config))
+    given = partial(configuration, options.config, host=options.host, port=options.port, demo=options.demo)
+    config, stand_in = given(), None
+    redaction = Redaction(config)
+    logs.configure(config.log_level, config.log_format, redaction)
     logs.tell_of_crashes()
     sys.setswitchinterval(THREADS_YIELD_S)
     async with contextlib.AsyncExitStack() as stack:
         if config.demo:
-            stand_in = await stack.enter_async_context(simulator.serve())
-            config = replace(config, idm_url=stand_in.url, api_url=stand_in.url)
-        _tell(config)
+            stand_in = (await stack.enter_async_context(simulator.serve())).url
+
+        def load() -> Config:
+            config = given()
+            redaction.add(config)
+            return replace(config, idm_url=stand_in, api_url=stand_in) if stand_in else config
+
+        config = load()
+        events.configured(config, "config.loaded")
         if config.validate_on_start and not await validate(config):
             return 1
 
@@ -49,7 +79,7 @@ async def run(options: argparse.Namespace) -> int:
             if logs.for_people(config.log_format):
                 print(_try_it(config, url), flush=True)
 
-        await serve(create_app(config), config.host, config.port, drain=config.drain_timeout, on_ready=on_ready)
+        await serve(Service(config), on_ready=on_ready, load=load)
     return 0
 
 
@@ -69,15 +99,3 @@ def _settle_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_EVERY, 20, 50)
-
-
-def _tell(config: Config) -> None:
-    log = structlog.get_logger()
-    for warning in config.warnings:
-        log.warning("config.warning", warning=warning)
-    for model in config.models:
-        if model.ssl_verify is False:
-            log.warning("tls.verification_disabled", model=model.name, api_base=model.api_base)
-    if config.log_messages:
-        log.warning("messages.logged", reason="LOG_MESSAGES is on: what callers write and are answered is in the log")
-    log.info("config.loaded", source=config.source, models=[model.name for model in config.models], demo=config.demo)

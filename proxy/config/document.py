@@ -129,6 +129,10 @@ def positive(node: Node) -> float | None:
     return node.number(at_least=0.001)
 
 
+def texts(node: Node) -> tuple[str, ...]:
+    return tuple(text for item in node.items() if (text := item.text()))
+
+
 def at_least_one(node: Node) -> int | None:
     return node.count(at_least=1)
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from proxy.config.files import digest
 from proxy.config.settings import ConfigError
 
 
@@ -13,6 +14,8 @@ class Environment:
     def __init__(self, real: Mapping[str, str], dotenv: Mapping[str, str | None] | None = None) -> None:
         self._real = real
         self._dotenv = dotenv or {}
+        self.files: dict[str, str | None] = {}
+        """Those that values were read from so far, with their digests."""
 
     def __call__(self, name: str) -> str | None:
         """The value, or that of the file that ``NAME_FILE`` names. Raises ``ConfigError`` for a file that
@@ -23,6 +26,7 @@ class Environment:
         path = self._given(f"{name}_FILE")
         if not path:
             return None
+        self.files[path] = digest(path)
         try:
             return _one_line(f"{name}_FILE: {path}", Path(path).read_text(encoding="utf-8").strip())
         except (OSError, UnicodeDecodeError) as error:

@@ -1,6 +1,6 @@
 """Assembles a ``Config`` from flags, environment, file and defaults; the earlier of these wins."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from proxy.config import document, litellm_keys
 from proxy.config.addresses import fault_of_http, fault_of_redis
 from proxy.config.document import Node, as_flag
 from proxy.config.environment import Environment
+from proxy.config.files import digest
 from proxy.config.models import ModelReader
 from proxy.config.names import matches
 from proxy.config.notes import Notes
@@ -53,6 +54,7 @@ def load(
     strict = file is not None
     if file is None and DEFAULT_FILE.is_file():
         file = DEFAULT_FILE
+    files = {str(file or DEFAULT_FILE): digest(file or DEFAULT_FILE)}
     root = document.read(file, environment) if file else document.parse(DEFAULT_MODELS, "built-in models", environment)
     top = root.fields(_TOP, litellm_keys.TOP)
     notes.warn_foreign(root, litellm_keys.TOP)
@@ -67,11 +69,21 @@ def load(
     routing = read_routing(notes, top.get("router_settings"), found, models.left_out)
     config = _from_environment(replace(config, models=found, routing=routing), notes)
     _check_keys(config, models.left_out, notes)
+    _check_cache(config, models.left_out, notes)
     for key, value in (("host", host), ("port", port)):
         if value is not None:
             config = replace(config, **{key: value})  # type: ignore[arg-type]  # two fields, two types
             notes.origins[key] = "flag"
-    return replace(config, warnings=tuple(notes.warnings), origins=notes.origins)
+    files |= environment.files | {path: digest(path) for path in _certificates(config)}
+    return replace(config, warnings=tuple(notes.warnings), origins=notes.origins, files=files)
+
+
+def _certificates(config: Config) -> Iterator[str]:
+    for model in config.models:
+        if isinstance(model.ssl_verify, str):
+            yield model.ssl_verify
+    if config.tls is not None:
+        yield from (config.tls.cert, config.tls.key)
 
 
 def _check_keys(config: Config, left_out: Collection[str], notes: Notes) -> None:
@@ -83,6 +95,24 @@ def _check_keys(config: Config, left_out: Collection[str], notes: Notes) -> None
         for pattern in key.models:
             if not any(matches(name, pattern) or matches(pattern, name) for name in names):
                 notes.warnings.append(f"proxy.api_keys: {key.name}: there is no model {pattern!r}")
+
+
+def _check_cache(config: Config, left_out: Collection[str], notes: Notes) -> None:
+    """Raises ``ConfigError`` for a model that is not there, or whose answers cannot be given again."""
+    where = f"{notes.origins.get('proxy.cache.models')}: proxy.cache.models"
+    for pattern in config.cache.models:
+        found = [model for model in config.models if matches(model.name, pattern)]
+        if not found and pattern not in left_out:
+            raise ConfigError(f"{where}: there is no model {pattern!r}; known are {', '.join(_names(config))}")
+        for model in found:
+            if model.conversation is not None:
+                raise ConfigError(f"{where}: {model.name}: it remembers, so that no two answers are for the same")
+            if model.end_marker == "optional":
+                raise ConfigError(f"{where}: {model.name}: without an end marker a whole answer cannot be told")
+
+
+def _names(config: Config) -> dict[str, None]:
+    return dict.fromkeys(model.name for model in config.models)
 
 
 def _custom_providers(node: Node, notes: Notes) -> set[str]:

@@ -6,9 +6,9 @@ from typing import Any, TypeVar
 
 from proxy.config.document import Node
 from proxy.config.environment import Environment
-from proxy.config.settings import Config, Correlation, Limits, Quota, Routing, Timeouts, Tools
+from proxy.config.settings import Cache, Config, Correlation, Limits, Quota, Routing, Timeouts, Tools
 
-Settings = TypeVar("Settings", Config, Correlation, Timeouts, Limits, Tools, Quota, Routing)
+Settings = TypeVar("Settings", Config, Correlation, Timeouts, Limits, Tools, Quota, Routing, Cache)
 
 
 class Notes:

@@ -7,15 +7,21 @@ from typing import Any, TypeVar
 
 from proxy.config import litellm_keys
 from proxy.config.api_keys import read_api_keys
-from proxy.config.document import Node, at_least_one, positive
+from proxy.config.document import Node, at_least_one, positive, texts
+from proxy.config.listeners import read_admin, read_tls
 from proxy.config.notes import Notes
-from proxy.config.settings import Config, Correlation, Limits, Quota, Timeouts, Tools
+from proxy.config.settings import Cache, Config, Correlation, Limits, Quota, Timeouts, Tools
 
-Section = TypeVar("Section", Timeouts, Limits, Tools, Quota)
+Section = TypeVar("Section", Timeouts, Limits, Tools, Quota, Cache)
 
-_SECTIONS = ("correlation", "timeouts", "limits", "tools", "quota")
+_SECTIONS = ("correlation", "timeouts", "limits", "tools", "quota", "cache", "tls", "admin")
 _NUMBERS = ("keepalive_s", "commit_after", "drain_timeout")
-_READ_AS: dict[Any, Callable[[Node], Any]] = {bool: Node.flag, int: at_least_one, float: positive}
+_READ_AS: dict[Any, Callable[[Node], Any]] = {
+    bool: Node.flag,
+    int: at_least_one,
+    float: positive,
+    tuple[str, ...]: texts,
+}
 _FLAGS = ("strict_params", "enforce_max_tokens", "validate_on_start", "page")
 _FOLDERS = ("run_records", "capture")
 _HEADER = re.compile(r"[A-Za-z0-9-]+")
@@ -51,6 +57,9 @@ class SectionReader:
             limits=self._section(Limits(), keys.get("limits")),
             tools=self._section(Tools(), keys.get("tools")),
             quota=self._section(Quota(), keys["quota"]) if "quota" in keys and keys["quota"].raw is not None else None,
+            cache=self._section(Cache(), keys.get("cache")),
+            tls=read_tls(self._notes, keys.get("tls")),
+            admin=read_admin(self._notes, keys.get("admin")),
             api_keys=read_api_keys(self._notes, keys.get("api_keys")),
         )
         for key in _NUMBERS:
@@ -68,7 +77,7 @@ class SectionReader:
         return self._notes.take(correlation, "also_accept", keys.get("also_accept"), _sources)
 
     def _section(self, defaults: Section, node: Node | None) -> Section:
-        """A section of numbers and flags, each read as its default is."""
+        """A section of plain values, each read as its default is."""
         kinds = {field.name: field.type for field in fields(defaults)}
         section = defaults
         for key, value in (node.fields(tuple(kinds)) if node else {}).items():

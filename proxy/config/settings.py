@@ -82,6 +82,34 @@ class Tools:
 
 
 @dataclass(frozen=True, slots=True)
+class Cache:
+    """Answers that are given again to the same request: those of ``models``, names or patterns of them. The bounds are
+    those of all answers together, and ``max_answer_kb`` that of one."""
+
+    models: tuple[str, ...] = ()
+    ttl_s: float = 300
+    max_mb: float = 64
+    max_entries: int = 10_000
+    max_answer_kb: float = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """PEM files: the certificate with its chain, and its key."""
+
+    cert: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Admin:
+    """Where operators' routes are, if not where callers' are."""
+
+    port: int
+    host: str = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """One entry of ``model_list``. ``target`` is what stands behind the provider's name in ``model``."""
 
@@ -134,6 +162,9 @@ class Config:
     """None is no limit; a refusal of StackSpot's still makes everybody wait."""
     tools: Tools = Tools()
     api_keys: tuple[ApiKey, ...] = ()
+    cache: Cache = Cache()
+    tls: Tls | None = None
+    admin: Admin | None = None
     redis_url: str | None = field(default=None, repr=False)
     page: bool = True
     """Whether there is a page at ``/``."""
@@ -149,3 +180,5 @@ class Config:
     source: str = "defaults"
     warnings: tuple[str, ...] = ()
     origins: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str | None] = field(default_factory=dict, repr=False)
+    """What it was read from, by path, each with its digest as in ``proxy.config.files``."""

@@ -8,6 +8,7 @@ from typing import cast
 from proxy.core.answer import Finish, Rendering, Served, Usage, Verbatim
 from proxy.core.call import Call
 from proxy.core.dialect import Exchange, Outgoing, Reader, Round, Upstream
+from proxy.core.kept import Kept
 from proxy.errors import ContextTooLong, InvalidAnswer, ProxyError, ToolCallUnreadable, UpstreamBroken
 
 MAX_ROUNDS = 4
@@ -66,6 +67,7 @@ class Turn:
         self._tried: set[type[ProxyError]] = set()
         self._correction: InvalidAnswer | None = None
         self._room: float | None = None
+        self._given = Usage(0, 0)
 
     def repeats(self, error: ProxyError) -> bool:
         """The request may be sent again after ``error``: nothing was generated, nothing went out, and the
@@ -122,7 +124,7 @@ class Turn:
     @property
     def usage(self) -> Usage:
         """Tokens of all rounds so far that were answered at all."""
-        return sum((reader.usage() for reader in self._readers if reader.events), Usage(0, 0))
+        return sum((reader.usage() for reader in self._readers if reader.events), self._given)
 
     def begin(self, upstream: Upstream, served: Callable[[], Served] | None = None) -> Outgoing:
         """The request to send to ``upstream``: the first, or another try after one that failed, from which nothing
@@ -136,6 +138,14 @@ class Turn:
         self._upstream = upstream
         self._served = served
         return self._open_round()
+
+    def replay(self, kept: Kept, served: Callable[[], Served] | None = None) -> bytes:
+        """What goes to the caller where nobody is asked: an answer that was kept. ``served`` is as in ``begin``."""
+        self._given, self._served = kept.usage, served
+        kept.tell(self._round, stream=self.call.stream)
+        self._round.finish(Finish(kept.reason, None, kept.model))
+        self._finish()
+        return self._take()
 
     def receive_data(self, data: bytes) -> bytes:
         """What goes to the caller now that the upstream has sent ``data``; often nothing."""

@@ -2,8 +2,9 @@
 
 import ssl
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
-from proxy.config import Config
+from proxy.config.settings import Quota
 from proxy.dispatch.credentials import ClientCredentials, LoginObserver
 from proxy.dispatch.quota.ledger import Allowance, Ledger
 from proxy.dispatch.quota.memory import MemoryLedger
@@ -19,29 +20,32 @@ NO_QUOTA_TIMEOUT_S = 60.0
 
 
 class Accounts:
-    """The logins and quotas of all accounts. With ``sharing`` the quotas are those of all replicas together."""
+    """The logins and quotas of all accounts. With ``sharing`` the quotas are those of all replicas together.
+
+    It outlives configurations: a token that is still good and the requests that were counted do for the next one. A
+    login goes with the last deployment that uses it; a quota's book stays, so that nothing can be had twice.
+    """
 
     def __init__(
         self,
-        config: Config,
         transport: Transport,
         login_observer: LoginObserver,
         queue_observer: QueueObserver,
         sharing: "Sharing | None",
     ) -> None:
-        self._quota = config.quota
         self._transport = transport
         self._login_observer = login_observer
         self._queue_observer = queue_observer
         self._sharing = sharing
-        self._logins: dict[tuple[str, str, str], ClientCredentials] = {}
+        self._logins: WeakValueDictionary[tuple[object, ...], ClientCredentials] = WeakValueDictionary()
         self._queues: dict[str, Queue] = {}
+        self._ledgers: dict[str, Ledger] = {}
 
     def login(
         self, url: str, client_id: str, client_secret: str, tls: ssl.SSLContext | bool = True
     ) -> ClientCredentials:
         """One login for all that use the same client of the same realm; ``url`` is the realm's."""
-        same = (url, client_id, client_secret)
+        same = (url, client_id, client_secret, tls)
         found = self._logins.get(same)
         if found is None:
             observer = self._login_observer
@@ -49,23 +53,31 @@ class Accounts:
             self._logins[same] = found
         return found
 
-    def queue(self, account: str) -> Queue:
-        """One queue for all that the upstream counts together. Without a configured quota only its refusals count."""
+    def queue(self, account: str, quota: Quota | None) -> Queue:
+        """One queue for all that the upstream counts together. Without a quota only its refusals count."""
+        requests, concurrent = (quota.requests_per_minute, quota.max_concurrent) if quota else (None, None)
+        allowance = Allowance(requests, concurrent, MINUTE_S)
+        timeout = quota.queue_timeout if quota else NO_QUOTA_TIMEOUT_S
         found = self._queues.get(account)
         if found is None:
-            quota = self._quota
-            requests, concurrent = (quota.requests_per_minute, quota.max_concurrent) if quota else (None, None)
-            ledger = self.ledger(account, Allowance(requests, concurrent, MINUTE_S))
-            found = Queue(ledger, quota.queue_timeout if quota else NO_QUOTA_TIMEOUT_S, self._queue_observer)
+            found = Queue(self.ledger(account, allowance), timeout, self._queue_observer)
             self._queues[account] = found
+        else:
+            found.change(allowance, timeout)
         return found
 
     def ledger(self, account: str, allowance: Allowance) -> Ledger:
-        """The book of what is sent for an account; to be asked for before anything is shared."""
-        return self._sharing.ledger(account, allowance) if self._sharing else MemoryLedger(allowance)
+        """The book of what is sent for an account."""
+        found = self._ledgers.get(account)
+        if found is None:
+            found = self._sharing.ledger(account, allowance) if self._sharing else MemoryLedger(allowance)
+            self._ledgers[account] = found
+        else:
+            found.allow(allowance)
+        return found
 
     async def close(self) -> None:
-        for login in self._logins.values():
+        for login in list(self._logins.values()):
             await login.close()
         for queue in self._queues.values():
             await queue.close()

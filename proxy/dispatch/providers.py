@@ -3,8 +3,9 @@
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from hashlib import sha256
+from pathlib import Path
 
 from proxy.config import Config, Model
 from proxy.config.providers import OPENAI_COMPATIBLE, STACKSPOT, OpenAICompatible
@@ -51,16 +52,23 @@ def deploy(
         upstream=provider.dialect(model, config),
         credential=provider.credential(model, config, accounts),
         health=Health(same, routing.allowed_fails, routing.cooldown_time, cooldowns),
-        quota=accounts.queue(account) if account else None,
+        quota=accounts.queue(account, config.quota) if account else None,
         weight=model.weight,
         tls=_tls(model.ssl_verify),
         aliases=model.aliases,
     )
 
 
-@cache
 def _tls(ssl_verify: bool | str) -> ssl.SSLContext | bool:
-    return ssl.create_default_context(cafile=ssl_verify) if isinstance(ssl_verify, str) else ssl_verify
+    if not isinstance(ssl_verify, str):
+        return ssl_verify
+    return _trusting(ssl_verify, sha256(Path(ssl_verify).read_bytes()).digest())
+
+
+@lru_cache(maxsize=32)
+def _trusting(bundle: str, _digest: bytes) -> ssl.SSLContext:
+    """One for all that trust the same file, as long as that stays as it is."""
+    return ssl.create_default_context(cafile=bundle)
 
 
 def _stackspot(model: Model, config: Config) -> StackSpot:

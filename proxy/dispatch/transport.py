@@ -164,11 +164,15 @@ class Transport:
         self._closing: set[asyncio.Task[None]] = set()
         self._session = aiohttp.ClientSession(
             connector=Connector(limit=0, keepalive_timeout=60),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"user-agent": f"stackspot-proxy/{__version__}"},
             read_bufsize=READ_BUFFER,
         )
+        self.limit(connect_timeout)
+
+    def limit(self, connect_timeout: float) -> None:
+        """From now on a connection may take so long."""
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout)
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes, tls: ssl.SSLContext | bool = True) -> Reply:
         """Sends a POST; returns once the response's headers are there. Redirects are not followed. ``tls`` is how
@@ -184,7 +188,14 @@ class Transport:
     ) -> Reply:
         with _foreign(url):
             response = await self._session.request(
-                method, url, headers=headers, data=body, allow_redirects=False, ssl=tls, proxy=_proxy_for(url)
+                method,
+                url,
+                headers=headers,
+                data=body,
+                timeout=self._timeout,
+                allow_redirects=False,
+                ssl=tls,
+                proxy=_proxy_for(url),
             )
         return Reply(response, self._closing)
 

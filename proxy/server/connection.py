@@ -2,7 +2,7 @@
 errors of its own in the form of all others."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 import structlog
@@ -15,15 +15,17 @@ from proxy.errors import Internal, InvalidRequest, ProxyError
 log = structlog.get_logger()
 
 SERVER = "stackspot-proxy"
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class Connection(web.RequestHandler):
     """A request's head has to be there ``head_timeout`` seconds after its first byte; the first one of a connection
-    after that was opened. How long a connection may be idle between two requests is aiohttp's matter."""
+    after that was opened. How long a connection may be idle between two requests is aiohttp's matter. ``operators``
+    says that it may ask for their routes."""
 
-    __slots__ = ("_answering", "_begun", "_head_due", "_head_timeout")
+    __slots__ = ("_answering", "_begun", "_head_due", "_head_timeout", "operators")
 
-    def __init__(self, server: web.Server, head_timeout: float) -> None:
+    def __init__(self, server: web.Server, head_timeout: float, *, operators: bool) -> None:
         super().__init__(
             server,
             loop=asyncio.get_running_loop(),
@@ -31,6 +33,7 @@ class Connection(web.RequestHandler):
             auto_decompress=False,  # a bomb would go on being unpacked behind its refusal
             lingering_time=min(10.0, head_timeout / 2),  # for what still comes behind an answer
         )
+        self.operators = operators
         self._head_timeout = head_timeout
         self._head_due: asyncio.TimerHandle | None = None
         self._answering = False
@@ -95,10 +98,9 @@ class Connection(web.RequestHandler):
         self.transport.abort()
 
 
-def serve_with(server: web.Server, timeouts: Timeouts) -> None:
-    """Has ``server`` tell its connections what they are at, and send what its handlers return within the time that a
+def telling(answer: Handler, timeouts: Callable[[], Timeouts]) -> Handler:
+    """``answer``, which also tells connections what they are at, and sends what is returned within the time that a
     caller has to read it."""
-    answer = server.request_handler
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         connection = request.protocol
@@ -109,10 +111,10 @@ def serve_with(server: web.Server, timeouts: Timeouts) -> None:
             except web.HTTPException:  # aiohttp's own, raised before any middleware
                 response = _rejected("the header Expect asks for something that is not known here", log.warning)
             if not response.prepared:
-                await _send(request, response, timeouts.write_stall)
+                await _send(request, response, timeouts().write_stall)
         return response
 
-    server.request_handler = handle
+    return handle
 
 
 async def _send(request: web.BaseRequest, response: web.StreamResponse, timeout: float) -> None:

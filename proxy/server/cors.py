@@ -19,7 +19,10 @@ _HEADERS = frozenset(
     }
 )
 _SDK_HEADER = re.compile(r"x-stainless-[a-z-]+")  # OpenAI's client for JavaScript tells its version by a dozen of these
-_TOLD = "x-request-id, x-proxy-upstream-model, x-proxy-ignored-params, x-proxy-usage, x-should-retry, retry-after"
+_TOLD = (
+    "x-request-id, x-proxy-upstream-model, x-proxy-ignored-params, x-proxy-usage, x-proxy-cache, x-should-retry, "
+    "retry-after"
+)
 
 Signal = Callable[[web.Request, web.StreamResponse], Awaitable[None]]
 

@@ -13,6 +13,7 @@ from proxy.config.secrets import Redactor
 from proxy.core.answer import Rendering, Served
 from proxy.core.call import Call
 from proxy.core.dialect import Caller, Outgoing
+from proxy.core.kept import Kept
 from proxy.core.quotes import without_quotes
 from proxy.core.turn import RoundEnd, Turn
 from proxy.dispatch.attempts import Attempts
@@ -22,12 +23,13 @@ from proxy.dispatch.router import Group, Router
 from proxy.dispatch.transport import Reply
 from proxy.errors import Internal, InvalidRequest, ProxyError, TooManyStreams
 from proxy.server.body import read_body
+from proxy.server.caching import Caching, Visit
 from proxy.server.key_limits import KeyLimits
 from proxy.server.keys import HOLDER
 from proxy.server.outlet import Outlet
 from proxy.server.pump import Sink, pump
 from proxy.server.state import RECORD
-from proxy.server.watchdog import Watchdog, Watched
+from proxy.server.watchdog import Patience, Watchdog, Watched
 from proxy.telemetry.encoding import ms
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.observers import Observers
@@ -38,6 +40,7 @@ log = structlog.get_logger()
 IGNORED = "x-proxy-ignored-params"
 ANSWERED_BY = "x-proxy-upstream-model"
 USAGE = "x-proxy-usage"
+CACHE = "x-proxy-cache"
 STREAMED = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache", "x-accel-buffering": "no"}
 
 
@@ -53,6 +56,7 @@ class Inference:
         attempts: Attempts,
         dispatcher: Dispatcher,
         watchdog: Watchdog,
+        caching: Caching,
         metrics: Metrics,
         observers: Observers,
     ) -> None:
@@ -63,9 +67,11 @@ class Inference:
         self._attempts = attempts
         self._dispatcher = dispatcher
         self._watchdog = watchdog
+        self._caching = caching
         self._metrics = metrics
         self._observers = observers
         self._redact = Redactor(config)
+        self._patience = Patience(config.timeouts, config.keepalive_s, config.commit_after)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         record = request[RECORD]
@@ -77,14 +83,15 @@ class Inference:
         if len(self._watchdog) >= self._config.limits.max_streams:
             raise TooManyStreams("the proxy serves as many answers as it may; try again shortly", retry_after=1)
         await self._limits.admit(record.caller)
-        job = _Job(record, call, group, ready)
+        visit = await self._caching.visit(record, call, group.name, request.headers)
+        job = _Job(record, call, group, ready, visit)
         return await (self._stream(request, job) if call.stream else self._whole(request, job))
 
     async def _stream(self, request: web.Request, job: "_Job") -> web.StreamResponse:
         turn = self._turn(job, self._caller.stream)
         outlet = Outlet(request, job.record, web.StreamResponse(headers=STREAMED))
         try:
-            async with self._watchdog.watch(turn, outlet) as watched:
+            async with self._watchdog.watch(turn, outlet, self._patience) as watched:
                 await self._converse(job, turn, watched, outlet, outlet)
                 await outlet.close()
         except ConnectionError:
@@ -105,7 +112,7 @@ class Inference:
 
     async def _last_words(self, turn: Turn, outlet: Outlet, out: bytes) -> None:
         try:
-            async with self._watchdog.watch(turn, outlet):
+            async with self._watchdog.watch(turn, outlet, self._patience):
                 await outlet.write(out)
                 await outlet.close()
         except ProxyError:  # they are not read either
@@ -117,13 +124,13 @@ class Inference:
         response = web.Response(content_type="application/json")
         outlet = Outlet(request, job.record, response)
         body = _Collected()
-        async with self._watchdog.watch(turn, None) as watched:
+        async with self._watchdog.watch(turn, None, self._patience) as watched:
             await self._converse(job, turn, watched, body, outlet)
         outlet.label({USAGE: "estimated" if turn.usage.estimated else ""})
         response.body = bytes(body.data)
         job.record.sent = len(body.data)
         try:
-            async with self._watchdog.watch(turn, outlet):
+            async with self._watchdog.watch(turn, outlet, self._patience):
                 await outlet.close()
         except ProxyError as error:
             job.record.error = error
@@ -132,6 +139,8 @@ class Inference:
         return outlet.response
 
     def _turn(self, job: "_Job", render: Callable[[Call], Rendering]) -> Turn:
+        if job.visit is not None:
+            render = job.visit.taping(render)
         job.record.turn = turn = Turn(job.call, self._observers.overhearing(job.record, job.call, render))
         self._metrics.begun(job.record, turn)
         return turn
@@ -143,7 +152,17 @@ class Inference:
             outlet.label(self._label(job, deployment))
             await self._rounds(job, turn, watched, sink, deployment)
 
+        visit, record = job.visit, job.record
+        if visit is None:
+            return await self._attempts.run(job.group, turn, answer)
+        outlet.label({CACHE: "miss" if visit.kept is None else "hit"})
+        if visit.kept is not None:
+            outlet.label({ANSWERED_BY: visit.kept.upstream, IGNORED: visit.kept.ignored})
+            return await sink.write(turn.replay(visit.kept, partial(_given_again, visit.kept, record.started)))
         await self._attempts.run(job.group, turn, answer)
+        if record.model == job.group.name:  # what a fallback says is not the answer of this model
+            visit.keep(turn, record.upstream or "", outlet.response.headers.get(IGNORED, ""))
+        return None
 
     def _label(self, job: "_Job", deployment: Deployment) -> dict[str, str]:
         """The headers that tell who answers, and what of the request has no effect there."""
@@ -215,12 +234,13 @@ class Inference:
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """One request that was understood. ``ready`` is when its body was there."""
+    """One request that was understood. ``ready`` is when its body was there, ``visit`` its business with the cache."""
 
     record: Record
     call: Call
     group: Group
     ready: float
+    visit: Visit | None
 
 
 class _Collected:
@@ -248,3 +268,8 @@ def _as_proxy_error(problem: Exception) -> ProxyError:
 
 def _served(deployment: Deployment, started: float) -> Served:
     return Served(deployment.provider, deployment.target, time.monotonic() - started)
+
+
+def _given_again(kept: Kept, started: float) -> Served:
+    provider, _, target = kept.upstream.partition("/")
+    return Served(provider, target, time.monotonic() - started)

@@ -10,6 +10,8 @@ from proxy.dispatch.quota.ledger import Allowance
 from proxy.errors import KeyLimitExceeded
 
 LONGEST_WAIT_S = 60
+_TICKETS = itertools.count(1)
+"""Never used twice, since a key's book outlives the configuration."""
 
 
 class KeyLimits:
@@ -17,18 +19,17 @@ class KeyLimits:
 
     def __init__(self, keys: Iterable[ApiKey], accounts: Accounts) -> None:
         self._ledgers = {
-            key.name: accounts.ledger(f"key/{key.name}", Allowance(key.requests_per_minute, None, MINUTE_S))
+            key.name: accounts.ledger(f"key:{key.name}", Allowance(key.requests_per_minute, None, MINUTE_S))
             for key in keys
             if key.requests_per_minute is not None
         }
-        self._tickets = itertools.count(1)
 
     async def admit(self, name: str) -> None:
         """Counts a request of this key. Raises ``KeyLimitExceeded``."""
         ledger = self._ledgers.get(name)
         if ledger is None:
             return
-        ticket = str(next(self._tickets))
+        ticket = str(next(_TICKETS))
         reservation = await ledger.reserve(ticket, 0)
         if reservation.outcome == "started":
             ledger.finish(ticket)

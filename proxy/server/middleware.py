@@ -28,6 +28,7 @@ from proxy.errors import (
 )
 from proxy.server import correlation
 from proxy.server.body import read_body
+from proxy.server.connection import Connection
 from proxy.server.keys import HOLDER, KeyRing
 from proxy.server.state import RECORD, State
 from proxy.telemetry import events
@@ -38,6 +39,8 @@ from proxy.telemetry.record import Record
 log = structlog.get_logger()
 
 OPEN_ROUTES = frozenset({"/", "/health", "/healthz", "/health/liveliness", "/ready", "/health/readiness", "/metrics"})
+OPERATORS = frozenset({"/metrics", "/"})
+"""Where operators have a port of their own, these are only there."""
 CALLER_LEFT = 499
 
 
@@ -120,6 +123,19 @@ def _of_aiohttp(request: web.Request, problem: web.HTTPException) -> ProxyError:
     if problem.status == 404:
         return UnknownRoute(f"there is no {request.method} {request.path[:200]!r} here")
     return InvalidRequest(problem.text or problem.reason)
+
+
+def keep_apart() -> Middleware:
+    """Operators' routes are not there for a connection that is for callers alone."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        connection = request.protocol
+        if request.path in OPERATORS and isinstance(connection, Connection) and not connection.operators:
+            raise UnknownRoute(f"there is no {request.method} {request.path!r} here")
+        return await handler(request)
+
+    return middleware
 
 
 def authorize(config: Config) -> Middleware:

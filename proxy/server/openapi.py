@@ -193,8 +193,9 @@ def _paths(config: Config, keyed: list[dict[str, list[str]]]) -> dict[str, Any]:
         responses = get(path, {"summary": "Ready"}, _response("it is", "Status"), _PROBE)
         responses["503"] = _response("starting or draining", "Status")
     texts = {"text/plain": {"schema": _TEXT}, "application/openmetrics-text": {"schema": _TEXT}}
-    get("/metrics", {"summary": "Metrics"}, {"description": "as the header Accept asks", "content": texts}, _PROBE)
-    if config.page:
+    if config.admin is None:
+        get("/metrics", {"summary": "Metrics"}, {"description": "as the header Accept asks", "content": texts}, _PROBE)
+    if config.page and config.admin is None:
         page = {"description": "HTML", "content": {"text/html": {"schema": _TEXT}}}
         get("/", {"summary": "A page to try a chat"}, page, _PROBE)
     this = {"description": "an OpenAPI document", "content": {"application/json": {"schema": {"type": "object"}}}}
@@ -230,6 +231,7 @@ def _answer(schema: str) -> dict[str, Any]:
     contents = {"application/json": {"schema": _ref(schema)}, "text/event-stream": _STREAM}
     return {
         "description": "the answer; with `stream` as events, of which an error may be the last",
+        "headers": {"x-proxy-cache": {"description": "where answers are kept", "schema": {"enum": ["hit", "miss"]}}},
         "content": contents,
     }
 

@@ -48,6 +48,16 @@ class Scope:
         return self._error is not None
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long what may take, in seconds: ``keepalive`` is the silence after which a caller is told that the answer is
+    still under way, ``commit_after`` the time until it is told that there will be one."""
+
+    timeouts: Timeouts
+    keepalive: float
+    commit_after: float
+
+
 @dataclass(slots=True, eq=False)
 class Watched:
     """An answer under way, and what was seen of it at the last look. ``base`` is the progress that was there
@@ -55,6 +65,7 @@ class Watched:
 
     turn: Turn
     outlet: Outlet | None
+    patience: Patience
     scope: Scope
     started: float
     asked: Scope | None = None
@@ -79,15 +90,10 @@ class Watched:
 
 
 class Watchdog:
-    """``keepalive`` and ``commit_after`` are in seconds. ``on_look`` is told at each look by how many it was late:
-    so long the event loop had no time for anybody."""
+    """``on_look`` is told at each look by how many seconds it was late: so long the event loop had no time for
+    anybody."""
 
-    def __init__(
-        self, timeouts: Timeouts, *, keepalive: float, commit_after: float, on_look: Callable[[float], None]
-    ) -> None:
-        self._timeouts = timeouts
-        self._keepalive = keepalive
-        self._commit_after = commit_after
+    def __init__(self, on_look: Callable[[float], None]) -> None:
         self._on_look = on_look
         self._answers: set[Watched] = set()
 
@@ -95,12 +101,12 @@ class Watchdog:
         return len(self._answers)
 
     @asynccontextmanager
-    async def watch(self, turn: Turn, outlet: Outlet | None) -> AsyncIterator[Watched]:
+    async def watch(self, turn: Turn, outlet: Outlet | None, patience: Patience) -> AsyncIterator[Watched]:
         """Watches an answer while the context lasts; ``outlet`` is None for one that is not streamed. Raises
         the time-out, or whatever else it was expired with."""
         now = time.monotonic()
         async with Scope() as scope:
-            watched = Watched(turn, outlet, scope, started=now, spoke=now)
+            watched = Watched(turn, outlet, patience, scope, started=now, spoke=now)
             self._answers.add(watched)
             try:
                 yield watched
@@ -125,7 +131,7 @@ class Watchdog:
                         await self._speak(watched, watched.outlet, now)
 
     def _check(self, watched: Watched, now: float) -> None:
-        turn, limits = watched.turn, self._timeouts
+        turn, limits = watched.turn, watched.patience.timeouts
         if turn.progress != watched.progress:
             watched.progress = turn.progress
             watched.progressed = now
@@ -148,12 +154,12 @@ class Watchdog:
 
     async def _speak(self, watched: Watched, outlet: Outlet, now: float) -> None:
         if not outlet.opened:
-            if now - watched.started >= self._commit_after:
+            if now - watched.started >= watched.patience.commit_after:
                 await outlet.open()
                 watched.spoke = now
         elif watched.turn.chunks != watched.chunks:
             watched.chunks = watched.turn.chunks
             watched.spoke = now
-        elif now - watched.spoke >= self._keepalive:
+        elif now - watched.spoke >= watched.patience.keepalive:
             await outlet.keepalive()
             watched.spoke = now

@@ -2,6 +2,7 @@
 
 import structlog
 
+from proxy.config import Config
 from proxy.dispatch.deployment import Deployment
 from proxy.errors import Internal, ProxyError
 from proxy.telemetry.encoding import ms
@@ -27,6 +28,8 @@ def request_ended(record: Record, metrics: Metrics) -> None:
         "end_reason": record.end_reason,
         "duration_ms": ms(record.seconds),
     }
+    if record.cache is not None:
+        line["cache"] = record.cache
     if turn is not None:
         first_token = record.first_token
         if turn.invalid_events:
@@ -59,6 +62,18 @@ def failed(record: Record, error: ProxyError, metrics: Metrics) -> None:
         log.error("upstream.failed", upstream=record.upstream, code=error.code, reason=error.reason)
     elif not (record.sent or isinstance(error, Internal)):  # which has an event of its own
         log.warning("request.rejected", status=error.status, code=error.code, param=error.param, reason=error.reason)
+
+
+def configured(config: Config, event: str) -> None:
+    """Which configuration counts, after what its user should hear of it."""
+    for warning in config.warnings:
+        log.warning("config.warning", warning=warning)
+    for model in config.models:
+        if model.ssl_verify is False:
+            log.warning("tls.verification_disabled", model=model.name, api_base=model.api_base)
+    if config.log_messages:
+        log.warning("messages.logged", reason="LOG_MESSAGES is on: what callers write and are answered is in the log")
+    log.info(event, source=config.source, models=[model.name for model in config.models], demo=config.demo)
 
 
 class LoginEvents:

@@ -27,6 +27,8 @@ class Record:
     model: str | None = None
     provider: str = ""
     upstream: str | None = None
+    cache: str | None = None
+    """``hit``, ``miss`` or ``bypass`` where answers of the model are kept."""
     turn: Turn | None = None
     span: "RequestSpan | None" = None
     transcript: Transcript | None = None

@@ -16,8 +16,8 @@ import aiohttp
 
 from proxy import simulator
 from proxy.config import Config, Model
-from proxy.server.app import create_app
-from proxy.server.run import listening
+from proxy.server.run import Listener, listening
+from proxy.server.service import Service
 from proxy.simulator import Answer
 from tests.loops.faults import TOOLS, MadeCall, Step, some_step
 
@@ -69,7 +69,7 @@ async def _running() -> AsyncIterator[tuple[simulator.Simulator, aiohttp.ClientS
     async with simulator.serve(settings=settings) as stand_in:
         config = Config(models=(Model("m", "stackspot", "agent"),), idm_url=stand_in.url, api_url=stand_in.url)
         async with (
-            listening(create_app(config), "127.0.0.1", 0) as url,
+            listening(Service(config), Listener("127.0.0.1", 0)) as (url,),
             aiohttp.ClientSession(url) as session,
         ):
             yield stand_in, session

@@ -9,8 +9,8 @@ from proxy.config import Config, Model
 from proxy.core.callers.chat import Chat
 from proxy.dispatch.credentials import NoCredential
 from proxy.dispatch.providers import PROVIDERS, Provider
-from proxy.server.app import create_app
 from proxy.server.run import serve
+from proxy.server.service import Service
 from proxy.telemetry import logs
 from tests.seam.toy_caller import ToyCaller
 from tests.seam.toy_upstream import ToyUpstream
@@ -23,13 +23,13 @@ async def main() -> None:
         base_url=lambda model, config: config.api_url,
         credential=lambda model, config, logins: NoCredential(),
     )
-    config = Config(models=(Model("toy-model", "toy", "toy"),), api_url=os.environ["TOY_URL"], port=0)
-    app = create_app(config, callers=(Chat(), ToyCaller()), providers={**PROVIDERS, "toy": toy})
+    config = Config(models=(Model("toy-model", "toy", "toy"),), api_url=os.environ["TOY_URL"], port=0, drain_timeout=1)
+    service = Service(config, callers=(Chat(), ToyCaller()), providers={**PROVIDERS, "toy": toy})
 
     def on_ready(url: str) -> None:
         structlog.get_logger().info("server.listening", url=url)
 
-    await serve(app, "127.0.0.1", 0, drain=1, on_ready=on_ready)
+    await serve(service, on_ready=on_ready)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -88,7 +89,7 @@ class Process:
 
 
 class Proxy(Process):
-    """A running proxy. ``url`` is its root."""
+    """A running proxy. ``url`` is its root. ``trust`` are the certificates that show who it is, if it speaks TLS."""
 
     def __init__(
         self,
@@ -98,12 +99,14 @@ class Proxy(Process):
         arguments: Sequence[str] = (),
         module: str = "proxy",
         within: Sequence[str] = (),
+        trust: Path | None = None,
     ) -> None:
         """``within`` is a command that runs it."""
         command = [*within, sys.executable, "-m", module, *arguments]
         super().__init__(command, {"PROXY_PORT": "0", "LOG_LEVEL": "DEBUG"} | dict(env), cwd)
-        self.url = self.wait_for(r'(?:"url":"|url=)(http://[^"\s]+)')[1]
-        self.client = httpx.Client(base_url=self.url, timeout=30)
+        self.url = self.wait_for(r'(?:"url":"|url=)(https?://[^"\s]+)')[1]
+        verify = ssl.create_default_context(cafile=trust) if trust else True
+        self.client = httpx.Client(base_url=self.url, timeout=30, verify=verify)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         self.client.close()

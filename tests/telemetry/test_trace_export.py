@@ -24,10 +24,10 @@ IMPORTED = """\
 import asyncio, sys
 from proxy.cli import main
 from proxy.config import Config, Model
-from proxy.server.app import create_app
+from proxy.server.service import Service
 
 async def make(**settings):
-    create_app(Config(models=(Model("m", "openai", "m"),), **settings))
+    Service(Config(models=(Model("m", "openai", "m"),), **settings))
 
 asyncio.run(make())
 print(sorted({name.partition(".")[0] for name in sys.modules} & {"opentelemetry", "google", "requests"}))

@@ -41,13 +41,18 @@ class Connection:
             url, socket_connect_timeout=timeout, socket_timeout=timeout, retry=Retry(NoBackoff(), 0)
         )
 
-    def script(self, name: str) -> "Script":
-        """A Lua script of this package, by its file's name."""
-        return Script(self, self._redis.register_script(source(name)))
+    def script(self, name: str, package: str = __package__) -> "Script":
+        """A Lua script of a package, by its file's name."""
+        return Script(self, self._redis.register_script(source(name, package)))
 
     def keys(self, group: str, names: Sequence[str]) -> list[str]:
         """Keys of ours. On a cluster those of a group live on one node, as a script needs it."""
         return [f"{self._prefix}:{{{group}}}:{name}" for name in names]
+
+    async def get(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Raises ``Away``."""
+        found: list[Any] = await self.run(self._redis.mget(keys))
+        return found
 
     async def run(self, command: Awaitable[T]) -> T:
         """Raises ``Away``."""
@@ -94,5 +99,5 @@ class Script:
         return await self._connection.run(self._script(keys, arguments))
 
 
-def source(name: str) -> str:
-    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+def source(name: str, package: str = __package__) -> str:
+    return resources.files(package).joinpath(name).read_text(encoding="utf-8")

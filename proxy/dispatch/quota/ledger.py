@@ -77,6 +77,9 @@ class Ledger(Protocol):
     @property
     def allowance(self) -> Allowance: ...
 
+    def allow(self, allowance: Allowance) -> None:
+        """From now on this holds. What was sent stays counted, who waits keeps the place."""
+
     async def reserve(self, ticket: str, patience: float) -> Reservation:
         """A place at the end of the line, and the start at once if nobody is ahead and there is room; refused when
         the wait would be longer than ``patience`` seconds. A caller that is cancelled here keeps nothing."""

@@ -30,6 +30,9 @@ class MemoryLedger:
         self._running: dict[str, float] = {}
         self._hold = HOLD_S
 
+    def allow(self, allowance: Allowance) -> None:
+        self.allowance = allowance
+
     async def reserve(self, ticket: str, patience: float) -> Reservation:
         now = self._clock()
         place = len(self._waiting)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Protocol
 
-from proxy.dispatch.quota.ledger import Ledger
+from proxy.dispatch.quota.ledger import Allowance, Ledger
 from proxy.dispatch.quota.lines import Lines, Waiter
 from proxy.errors import Draining, QuotaExceeded
 
@@ -49,6 +49,12 @@ class Queue:
         ``Draining`` after the queue was closed.
         """
         return Admission(self, caller)
+
+    def change(self, allowance: Allowance, timeout: float) -> None:
+        """From now on these hold, also for those who wait, but for how long they do."""
+        self._ledger.allow(allowance)
+        self._timeout = timeout
+        self._changed.set()
 
     async def wait(self) -> float:
         """The seconds that a request would wait now, behind all that do."""

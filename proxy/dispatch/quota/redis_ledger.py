@@ -27,18 +27,25 @@ class RedisLedger:
     """
 
     def __init__(self, connection: Connection, account: str, allowance: Allowance, lease: float) -> None:
-        self.allowance = allowance
         self._connection = connection
         self._local = MemoryLedger(allowance)
         self._script = connection.script("ledger.lua")
         self._keys = connection.keys(account, ("sent", "waiting", "running", "leases", "pace"))
-        self._rules = orjson.dumps(_rules(allowance, lease))
+        self._lease = lease
+        self._replicas = 1
+        """Among so many the allowance was divided when Redis went away last."""
+        self.allow(allowance)
         self._lock = asyncio.Lock()
         self._shared: set[str] = set()
         """Tickets waiting or running that Redis knows of."""
         self._finished: list[str] = []
         self._cancelled: list[str] = []
         self._late: list[str] = []
+
+    def allow(self, allowance: Allowance) -> None:
+        self.allowance = allowance
+        self._local.allow(allowance.split(self._replicas))
+        self._rules = orjson.dumps(_rules(allowance, self._lease))
 
     async def reserve(self, ticket: str, patience: float) -> Reservation:
         if not self._connection.up:
@@ -73,7 +80,8 @@ class RedisLedger:
 
     def go_alone(self, replicas: int) -> None:
         """Redis is away: this process keeps to its share."""
-        self._local.allowance = self.allowance.split(replicas)
+        self._replicas = replicas
+        self._local.allow(self.allowance.split(replicas))
 
     async def renew(self) -> None:
         """Keeps what this process has from being taken for lost. Raises ``Away``."""

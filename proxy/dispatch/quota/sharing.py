@@ -64,6 +64,11 @@ class Sharing:
     def up(self) -> bool:
         return self._connection.up
 
+    @property
+    def connection(self) -> Connection:
+        """For others who share something."""
+        return self._connection
+
     def ledger(self, account: str, allowance: Allowance) -> RedisLedger:
         """The book of an account, one in each process."""
         ledger = RedisLedger(self._connection, account, allowance, self._lease)

@@ -2,7 +2,7 @@
 
 from functools import cached_property
 
-from prometheus_client import Histogram
+from prometheus_client import Counter, Histogram
 
 from proxy.telemetry.fault import SOURCES
 from proxy.telemetry.metrics.families import Families
@@ -42,6 +42,10 @@ class ModelChildren:
         }
         self.tokens = {kind: families.tokens.labels(model, kind) for kind in ("prompt", "completion", "estimated")}
         self.retries = {kind: families.retries.labels(model, kind) for kind in ("retry", "fallback")}
+
+    @cached_property
+    def cache(self) -> dict[str, Counter]:
+        return {outcome: self._families.cache.labels(self._model, outcome) for outcome in ("hit", "miss", "bypass")}
 
     @cached_property
     def streamed(self) -> Histogram:

@@ -51,6 +51,9 @@ class Families:
         self.tokens = counter("proxy_tokens_total", "Tokens, as counted by the upstream.", "model", "type")
         self.size = histogram("proxy_response_size_bytes", "Bytes sent to the caller.", SIZE, "model")
         self.tool_calls = counter("proxy_tool_calls_total", "Tool calls found in answers.", "model", "outcome")
+        self.cache = counter(
+            "proxy_cache_requests_total", "Requests to models whose answers are kept.", "model", "outcome"
+        )
         self.logins = histogram("proxy_jwt_fetch_seconds", "Time of a login at the upstream.", LOGIN, "outcome")
         self.upstream_errors = counter("proxy_upstream_errors_total", "Failures of upstreams.", "upstream", "kind")
         self.retries = counter(
@@ -66,6 +69,10 @@ class Families:
             "proxy_correlation_rejections_total", "Requests refused for their correlation id.", "reason"
         )
         self.lag = histogram("proxy_event_loop_lag_seconds", "How late the event loop woke its watchdog.", LAG)
+        self.reloads = counter("proxy_config_reloads_total", "Changed configurations, taken or not.", "outcome")
+        self.reloaded = gauge(
+            "proxy_config_last_reload_successful", "1 if the configuration in use is the one that is there."
+        )
         self.build = gauge("proxy_build_info", "Version.", "version", "python")
         self.operations = histogram(
             "gen_ai_client_operation_duration_seconds", "Time of a whole operation.", DURATION, *GEN_AI

@@ -30,9 +30,9 @@ EXEMPLAR_CHARS = 128
 
 
 class Metrics:
-    """All metrics of one proxy, in a registry of their own. ``models`` are names and their providers."""
+    """All metrics of one proxy, in a registry of their own."""
 
-    def __init__(self, models: Iterable[tuple[str, str]]) -> None:
+    def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # twice the series for a time that nobody asks for
         self.registry = registry = CollectorRegistry()
         PlatformCollector(registry)
@@ -45,14 +45,25 @@ class Metrics:
         """Of the answers under way, by their requests' ids."""
         self._requests: dict[tuple[str, str, int], Counter] = {}
 
-        served = frozenset(models)
-        self._children = {name: ModelChildren(families, name) for name in (*(name for name, _ in served), OTHER)}
-        for provider in {provider for _, provider in served}:
-            for kind in _kinds(UpstreamError):
-                families.upstream_errors.labels(provider, kind)
+        self._children = {OTHER: ModelChildren(families, OTHER)}
         self._logins = {outcome: families.logins.labels(outcome) for outcome in ("succeeded", "failed")}
         self._rejections = {reason: families.rejections.labels(reason) for reason in ("missing", "invalid")}
+        self._reloads = {outcome: families.reloads.labels(outcome) for outcome in ("succeeded", "failed")}
+        families.reloaded.set(1)
         families.build.labels(__version__, platform.python_version()).set(1)
+
+    def serve(self, models: Iterable[tuple[str, str]]) -> None:
+        """These models are served from now on, given by name and provider. What was counted of others stays."""
+        for name, provider in models:
+            if name not in self._children:
+                self._children[name] = ModelChildren(self._families, name)
+            for kind in _kinds(UpstreamError):
+                self._families.upstream_errors.labels(provider, kind)
+
+    def reloaded(self, outcome: str) -> None:
+        """The configuration has changed, and was taken or not."""
+        self._reloads[outcome].inc()
+        self._families.reloaded.set(outcome == "succeeded")
 
     def login(self, outcome: str, seconds: float) -> None:
         self._logins[outcome].observe(seconds)
@@ -72,6 +83,9 @@ class Metrics:
 
     def retried(self, model: str, kind: str) -> None:
         self._of(model).retries[kind].inc()
+
+    def cached(self, model: str, outcome: str) -> None:
+        self._of(model).cache[outcome].inc()
 
     def waited(self, seconds: float) -> None:
         self._families.quota_wait.observe(seconds)
@@ -123,6 +137,8 @@ class Metrics:
         children.tool_calls["parsed"].inc(len(turn.calls) - repaired)
         children.tool_calls["repaired"].inc(repaired)
         children.tool_calls["invalid"].inc(turn.invalid_calls)
+        if record.cache == "hit":
+            return  # nobody was asked, nothing was generated
         children.tokens["prompt"].inc(usage.prompt)
         children.tokens["completion"].inc(usage.completion)
         if usage.estimated:

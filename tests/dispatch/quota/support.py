@@ -44,7 +44,11 @@ def memory_shop() -> Shop:
 async def redis_shop(url: str, prefix: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Shop]:
     """The script reads its time from a key that the test sets, in place of TIME."""
     read, key, names = connection.source, f"{prefix}:clock", itertools.count(1)
-    monkeypatch.setattr(connection, "source", lambda name: read(name).replace("'TIME'", f"'HMGET', '{key}', 's', 'us'"))
+    monkeypatch.setattr(
+        connection,
+        "source",
+        lambda name, *package: read(name, *package).replace("'TIME'", f"'HMGET', '{key}', 's', 'us'"),
+    )
     monkeypatch.setattr(ledger, "LATE_S", -1)  # how late one is, is told by this process's own clock
     sharing = Sharing(url, Told(), prefix=prefix, timeout=30, beat=3600)
     ledgers: list[Any] = []

@@ -65,6 +65,17 @@ async def test_a_place_given_back_moves_the_others_up(shop: Shop) -> None:
     assert "c" == await start_all(ledger, "cd")
 
 
+async def test_another_allowance_counts_at_once_for_what_was_sent_before_as_well(shop: Shop) -> None:
+    ledger = shop.open(TWO)
+    await reserve_all(ledger, "abcde")
+    ledger.allow(Allowance(3, None))
+    assert 3 == (ledger.allowance.requests or 0)
+    assert "c" == await start_all(ledger, "cde"), "those who wait keep their places"
+    ledger.allow(Allowance(1, None))
+    await shop.pass_time(SPACING)
+    assert "d" == await start_all(ledger, "de")
+
+
 async def test_a_request_that_was_not_sent_does_not_count(shop: Shop) -> None:
     ledger = shop.open(Allowance(1, 1))
     await ledger.reserve("a", 0)

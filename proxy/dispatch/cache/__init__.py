@@ -1,0 +1,1 @@
+"""Answers that were given, to be given again: where they are kept."""

@@ -1,0 +1,105 @@
+"""Takes over a configuration that has changed, while requests go on."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+
+import structlog
+
+from proxy.config import Config, ConfigError
+from proxy.config.files import Watch, digests
+from proxy.server.service import Service
+from proxy.telemetry import events
+
+log = structlog.get_logger()
+
+LOOK_EVERY_S = 0.5
+RETRY_S = 10.0
+"""A configuration that cannot be used is read again after so long: what it wants may have come, where nobody looks."""
+FIXED = {
+    "host": "PROXY_HOST",
+    "port": "PROXY_PORT",
+    "admin": "proxy.admin",
+    "redis_url": "REDIS_URL",
+    "log_level": "LOG_LEVEL",
+    "log_format": "LOG_FORMAT",
+    "otel": "OTEL_*",
+}
+"""Settings that stay as they were at the start, and their names for people."""
+
+
+class Reload:
+    """Looks at the files that the configuration was read from. ``load`` reads it again."""
+
+    def __init__(self, service: Service, load: Callable[[], Config]) -> None:
+        self._service = service
+        self._load = load
+        self._asked = asyncio.Event()
+        self._watch = Watch(service.config.files)
+        self._failure: str | None = None
+
+    def ask(self) -> None:
+        """Reads it again, changed or not."""
+        self._asked.set()
+
+    @asynccontextmanager
+    async def following(self) -> AsyncIterator[None]:
+        """While the context lasts the service follows its files."""
+        task = asyncio.create_task(self._follow())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def _follow(self) -> None:
+        retry_at = 0.0
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_EVERY_S):
+                    await self._asked.wait()
+            now = await asyncio.to_thread(digests, self._watch.read)
+            changed = self._watch.look(now)
+            retried = self._failure is not None and time.monotonic() >= retry_at
+            if asked := self._asked.is_set():
+                self._failure = None  # who asks is told, again if need be
+                self._asked.clear()
+            if changed or retried or asked:
+                await self._reload(now)
+                retry_at = time.monotonic() + RETRY_S
+
+    async def _reload(self, now: dict[str, str | None]) -> None:
+        try:
+            config, kept = _steady(self._service.config, await asyncio.to_thread(self._load))
+            await self._service.turn_to(config)
+        except ConfigError as error:
+            self._failed(str(error), now)
+        except Exception as error:  # the boundary of a reload: whatever it is, the proxy goes on as it was
+            log.error("request.failed", exc_info=error)
+            self._failed("the proxy failed; its log says why", now)
+        else:
+            self._watch, self._failure = Watch(config.files), None
+            self._service.lasting.metrics.reloaded("succeeded")
+            events.configured(config, "config.reloaded")
+            for name in kept:
+                log.warning("config.restart_needed", setting=name)
+
+    def _failed(self, reason: str, now: dict[str, str | None]) -> None:
+        again = self._failure == reason and self._watch.read == now
+        self._watch, self._failure = Watch(now), reason
+        if not again:
+            self._service.lasting.metrics.reloaded("failed")
+            log.error("config.reload_failed", reason=reason)
+
+
+def _steady(old: Config, new: Config) -> tuple[Config, list[str]]:
+    """``new`` with what cannot change while the proxy runs as it is in ``old``, and the names of what would have."""
+    kept = {field: getattr(old, field) for field in FIXED if getattr(old, field) != getattr(new, field)}
+    names = [FIXED[field] for field in kept]
+    if (old.tls is None) != (new.tls is None):
+        kept["tls"] = old.tls
+        names.append("proxy.tls")
+    return replace(new, **kept), names
