@@ -5,7 +5,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from proxy.core.callers.chat_request import read
@@ -38,6 +38,7 @@ def shuffled(value: Any, dice: random.Random) -> Any:
     return [shuffled(item, dice) for item in value] if isinstance(value, list) else value
 
 
+@settings(deadline=None)
 @given(BODIES, st.randoms(use_true_random=False), st.sampled_from([None, 1, 4]), st.booleans())
 def test_the_order_of_keys_and_the_white_space_do_not_matter(
     body: dict[str, Any], dice: random.Random, indent: int | None, ascii_only: bool
@@ -46,12 +47,14 @@ def test_the_order_of_keys_and_the_white_space_do_not_matter(
     assert keys(body) == keys(again)
 
 
+@settings(deadline=None)
 @given(BODIES, st.dictionaries(st.sampled_from(sorted(ASIDE - {"store", "model"} - {"metadata"})), st.text()))
 def test_what_no_answer_depends_on_does_not_matter(body: dict[str, Any], aside: dict[str, str]) -> None:
     more = {"metadata": {"a": "b"}, "store": True, "seed": None, "model": "alias"}
     assert keys(body) == keys(body | aside | more)
 
 
+@settings(deadline=None)
 @given(BODIES, st.sampled_from([{"stream": True}, {"stream": True, "stream_options": {"include_usage": True}}]))
 def test_the_form_matters_to_one_of_the_two(body: dict[str, Any], form: dict[str, Any]) -> None:
     (free, formed), (also_free, otherwise) = keys(body), keys(body | form)
@@ -59,12 +62,14 @@ def test_the_form_matters_to_one_of_the_two(body: dict[str, Any], form: dict[str
     assert form.keys() <= FORM
 
 
+@settings(deadline=None)
 @given(BODIES, BODIES)
 def test_other_requests_are_others(one: dict[str, Any], other: dict[str, Any]) -> None:
     assume(_plain(one) != _plain(other))
     assert not set(keys(one)) & set(keys(other))
 
 
+@settings(deadline=None)
 @given(BODIES, st.lists(st.text(max_size=3), max_size=3), st.lists(st.text(max_size=3), max_size=3))
 def test_nothing_is_shared_between_contexts(body: dict[str, Any], one: list[str], other: list[str]) -> None:
     assume(one != other)

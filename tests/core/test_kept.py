@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.core.answer import Answer, Finish, Usage
@@ -42,6 +42,7 @@ def taped(steps: list[tuple[str, str]], limit: int = 10**6, reason: str = "stop"
     return tape.kept(Finish(reason, USAGE, "model"), "p/t", "")  # type: ignore[arg-type]
 
 
+@settings(deadline=None)
 @given(STEPS)
 def test_it_tells_what_was_told(steps: list[tuple[str, str]]) -> None:
     kept = taped(steps)
