@@ -133,6 +133,15 @@ def test_what_it_is_seen_by(cached: Cached) -> None:
     assert [1, 2, 1, 2, 4, generated] == [now - then for then, now in zip(before, counted(), strict=True)]
 
 
+def test_the_chat_service_says_who_answered_as_well(cached: Cached) -> None:
+    sent = {"correlation-id": cached.id, "authorization": "Bearer key-of-ann"}
+    asked = {"model": "m", "messages": [{"role": "user", "content": f"Hi {cached.id}"}]}
+    first, again = (cached.proxy.client.post("/chat", headers=sent, json=asked) for _ in range(2))
+    assert ["miss", "hit"] == [seen(reply) for reply in (first, again)]
+    assert first.json() | {"latency_ms": 0} == again.json() | {"latency_ms": 0}
+    assert ("stackspot", "agent") == (again.json()["provider"], again.json()["model"])
+
+
 def test_tool_calls_are_given_again(cached: Cached, stand_in: StandIn) -> None:
     stand_in.script(cached.id, {"text": CALL, "repeat": True})
     replies = [cached.post(text="Recife?", tools=[WEATHER_TOOL], stream=stream) for stream in (False, True, False)]
