@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.deploy.prometheus import PROXIES, Prometheus, require_prometheus
-from tests.deploy.scenarios import LONELY, SCENARIOS, WELL, Load, Scenario, start
+from tests.deploy.scenarios import LONELY, REJECTED, SCENARIOS, WELL, Load, Scenario, start
 from tests.deploy.shipped import RULES, copy_hurried
 from tests.support.processes import Proxy, StandIn
 from tests.support.redis_server import RedisServer, require_redis
@@ -63,6 +63,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         load = Load(proxies)
         stack.callback(load.stop)
         redis[LONELY].kill()
+        (folder / REJECTED.name / "config.yaml").write_text("model_lst: []\n", encoding="utf-8")
         found = Run(prometheus, proxies, time.time())
         found.wait_for(expected())
         load.stop()

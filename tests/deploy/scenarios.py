@@ -40,9 +40,11 @@ class Scenario:
 
 WELL = Scenario(PROXIES, frozenset(), {}, fields={"tools": [WEATHER_TOOL]})
 LONELY = Scenario("redis-lost", frozenset({"ProxyRedisLost"}))
+REJECTED = Scenario("wrong-config", frozenset({"ProxyConfigRejected"}))
 SCENARIOS = [
     WELL,
     LONELY,
+    REJECTED,
     Scenario(
         "stackspot-down",
         frozenset({"ProxyUpstreamFailing"}),
