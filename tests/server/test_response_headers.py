@@ -47,6 +47,8 @@ def test_nothing_of_the_upstreams(launch: Launch, provider: Provider, stream: bo
     proxy = launch(CONFIG.format(url=provider.base_url))
     provider.script("*", answer | {"headers": THEIRS})
     reply = proxy.client.post(PATH, headers={"correlation-id": "c"}, json=body(model="m", stream=stream))
-    assert answer.get("status", 200) == reply.status_code
+    assert {503: 502}.get(
+        status := answer.get("status", 200), status
+    ) == reply.status_code  # a draining proxy alone says 503
     assert set() == {name.lower() for name in reply.headers} - ALLOWED
     assert "theirs" not in str(reply.headers)
