@@ -27,6 +27,7 @@ class Serving:
     def __init__(self, config: Config, app: web.Application) -> None:
         self.config = config
         self._runner = web.AppRunner(app)
+        self._closing: asyncio.Task[None] | None = None
         self._requests = 0
         self._over = asyncio.Event()
         self._over.set()
@@ -53,7 +54,10 @@ class Serving:
                 self._over.set()
 
     async def close(self) -> None:
-        await self._runner.cleanup()
+        """Does it once and to its end, whoever asks for it and leaves: what was noted is still to be written."""
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._runner.cleanup())
+        await asyncio.shield(self._closing)
 
     async def retire(self) -> None:
         """Closes behind the last request, and leaves nothing."""
