@@ -57,7 +57,10 @@ def litellm(
         tmp_path_factory.mktemp("litellm"),
     )
     process.wait_for("Uvicorn running", seconds=60)
-    yield f"http://127.0.0.1:{port}/v1"
+    url = f"http://127.0.0.1:{port}/v1"
+    with OpenAI(base_url=url, api_key=KEY, default_headers={"x-correlation-id": "first"}) as caller:
+        list(caller.chat.completions.create(**ASKED, stream=True))  # LiteLLM takes seconds for the first of all
+    yield url
     process.stop()
 
 
