@@ -60,19 +60,19 @@ $(VENV)/.dev: $(VENV)/.run tests/requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# Clients whose dependencies clash with the others' have an environment of their own.
-$(CLIENTS)/%/.done: tests/clients/%/requirements.lock
-	@echo "setting up $(CLIENTS)/$*"
-	@$(PYTHON) -m venv $(CLIENTS)/$*
-	@$(CLIENTS)/$*/bin/python $(INSTALL) -r $<
-	@touch $@
-
 # Aider does not install with Python 3.13 and later; there its tests are skipped (in CI they fail).
 $(CLIENTS)/aider/.done: tests/clients/aider/requirements.lock
 	@if $(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 13))'; then \
 		echo "setting up $(CLIENTS)/aider" && $(PYTHON) -m venv $(CLIENTS)/aider && \
 		$(CLIENTS)/aider/bin/python $(INSTALL) -r $< && touch $@; \
 	else echo "Aider needs Python 3.12 or older: its tests will be skipped"; fi
+
+# Clients whose dependencies clash with the others' have an environment of their own.
+$(CLIENTS)/%/.done: tests/clients/%/requirements.lock
+	@echo "setting up $(CLIENTS)/$*"
+	@$(PYTHON) -m venv $(CLIENTS)/$*
+	@$(CLIENTS)/$*/bin/python $(INSTALL) -r $<
+	@touch $@
 
 # The clients for Node; without npm their tests are skipped (in CI they fail).
 $(NODE_CLIENTS): tests/clients/node/package-lock.json tests/clients/node/package.json

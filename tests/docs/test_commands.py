@@ -19,6 +19,9 @@ from tests.support.processes import CREDENTIALS, ROOT, Process, Proxy, StandIn
 
 ADDRESS = "http://127.0.0.1:4000"
 TIMEOUT = 60
+TEAM = """
+  - {model_name: team-a, litellm_params: {model: stackspot/agent}}
+"""
 
 
 def lines_of(beginning: str) -> list[str]:
@@ -71,15 +74,15 @@ def test_check(command: str, stand_in: StandIn, tmp_path: Path) -> None:
 
 
 def test_yaml(tmp_path: Path) -> None:
-    """Every piece of a config.yaml loads; those without models beside one."""
+    """Every piece of a config.yaml loads; those without models, beside the shipped ones."""
     values = CREDENTIALS | {name: f"planted-{name}" for name in ("BILLING_KEY", "SEARCH_KEY", "GROQ_API_KEY")}
     values |= {name: f"planted-{name}" for name in ("LLM_API_KEY", "OPENAI_API_KEY", "FIREWORKS_AI_API_KEY")}
     shown = [block for block in blocks("yaml") if re.match(r"model_list|router_settings|general_settings|proxy", block)]
     assert len(shown) > 4
-    model = "model_list: [{model_name: m, litellm_params: {model: stackspot/agent}}]\n"
+    models = (ROOT / "config.yaml").read_text("utf-8").partition("\nproxy:")[0] + TEAM
     for number, block in enumerate(shown):
         file = tmp_path / f"{number}.yaml"
-        text = block if "model_list:" in block else model + block
+        text = block if "model_list:" in block else models + block
         file.write_text(re.sub(r"/etc/ssl/\S+\.pem", certifi.where(), text), "utf-8")
         assert load(file, Environment(values)).models
 

@@ -1,5 +1,5 @@
-"""The matrix as the README has it, made of what callers really got. ``FAULTS_TABLE=write pytest
-tests/faults/test_matrix.py`` brings the README up to date."""
+"""The matrix as deploy/docs/behaviour.md has it, made of what callers really got. ``FAULTS_TABLE=write pytest
+tests/faults/test_matrix.py`` brings it up to date."""
 
 import os
 from collections import defaultdict
@@ -8,7 +8,7 @@ from tests.faults.caller import Told
 from tests.faults.wire import Way
 from tests.support.processes import ROOT
 
-README = ROOT / "README.md"
+PAGE = ROOT / "deploy" / "docs" / "behaviour.md"
 BEGIN, END = "<!-- faults: made by tests/faults/test_matrix.py -->\n", "<!-- /faults -->\n"
 HEAD = (
     "| the upstream | with `stream` | without | sent upstream |",
@@ -31,12 +31,12 @@ class Table:
         self._posts[fault] = max(posts, self._posts[fault])
 
     def publish(self) -> tuple[str, str]:
-        """What the README says, and what it should say."""
-        before, begin, rest = README.read_text(encoding="utf-8").partition(BEGIN)
+        """What the page says, and what it should say."""
+        before, begin, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
         published, end, behind = rest.partition(END)
         made = "\n".join([*HEAD, *self._rows()]) + "\n"
         if os.environ.get("FAULTS_TABLE") == "write":
-            README.write_text(before + begin + made + end + behind, encoding="utf-8")
+            PAGE.write_text(before + begin + made + end + behind, encoding="utf-8")
             return made, made
         return published, made
 

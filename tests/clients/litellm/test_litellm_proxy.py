@@ -56,7 +56,7 @@ def litellm(
         },
         tmp_path_factory.mktemp("litellm"),
     )
-    process.wait_for("Uvicorn running", seconds=60)
+    process.wait_for("Uvicorn running", seconds=100)
     url = f"http://127.0.0.1:{port}/v1"
     with OpenAI(base_url=url, api_key=KEY, default_headers={"x-correlation-id": "first"}) as caller:
         list(caller.chat.completions.create(**ASKED, stream=True))  # LiteLLM takes seconds for the first of all
