@@ -1,5 +1,5 @@
 """The matrix as the README has it, made of what callers really got. ``FAULTS_TABLE=write pytest
-tests/faults/test_matrix.py`` brings the README up to date."""
+tests/faults/test_matrix.py`` brings it up to date."""
 
 import os
 from collections import defaultdict
@@ -31,7 +31,7 @@ class Table:
         self._posts[fault] = max(posts, self._posts[fault])
 
     def publish(self) -> tuple[str, str]:
-        """What the README says, and what it should say."""
+        """What the page says, and what it should say."""
         before, begin, rest = README.read_text(encoding="utf-8").partition(BEGIN)
         published, end, behind = rest.partition(END)
         made = "\n".join([*HEAD, *self._rows()]) + "\n"

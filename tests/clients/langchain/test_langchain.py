@@ -13,10 +13,10 @@ from xml.etree import ElementTree
 
 import pytest
 
+from tests.clients.environments import environment, plain_environment
 from tests.conftest import Launch
 from tests.support.processes import ROOT, Proxy, StandIn
 
-ENVIRONMENT = ROOT / ".venv-clients" / "langchain"
 HERE = Path(__file__).parent
 OPTIONS = [
     *("-c", os.devnull, "--rootdir", str(ROOT), "--noconftest", "-p", "no:cacheprovider"),
@@ -57,14 +57,14 @@ class LangChain:
     """LangChain's environment, ready to run files of this folder."""
 
     def __init__(self, proxy: Proxy, stand_in: StandIn, folder: Path) -> None:
+        self._python = environment("langchain") / "python"
         self._report = folder / "report.xml"
-        self._env = {key: value for key, value in os.environ.items() if key in ("PATH", "HOME", "LANG", "TMPDIR")}
-        self._env |= {"PROXY_URL": proxy.url, "SIMULATOR_URL": stand_in.url}
+        self._env = plain_environment(PROXY_URL=proxy.url, SIMULATOR_URL=stand_in.url)
 
     def run(self, *tests: str) -> list[Outcome]:
         """Runs files or single tests, none of which may fail."""
         done = subprocess.run(
-            [ENVIRONMENT / "bin" / "python", "-m", "pytest", *OPTIONS, f"--junit-xml={self._report}"]
+            [self._python, "-m", "pytest", *OPTIONS, f"--junit-xml={self._report}"]
             + [str(HERE / test) for test in tests],
             cwd=ROOT,
             env=self._env,
@@ -85,17 +85,8 @@ def outcome(case: ElementTree.Element) -> Outcome:
     return Outcome(suite, name, "skipped", skipped.attrib["message"])
 
 
-@pytest.fixture(scope="module")
-def environment() -> None:
-    """LangChain's environment is there, and made from its lock as it is now."""
-    made = ENVIRONMENT / ".done"
-    if not made.exists() or made.stat().st_mtime < (HERE / "requirements.lock").stat().st_mtime:
-        missing = f"{ENVIRONMENT} is missing or older than its lock: run make test, which sets it up"
-        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
-
-
 @pytest.fixture
-def langchain(environment: None, proxy: Proxy, stand_in: StandIn, tmp_path: Path) -> LangChain:
+def langchain(proxy: Proxy, stand_in: StandIn, tmp_path: Path) -> LangChain:
     """LangChain in front of the proxy that all tests share."""
     return LangChain(proxy, stand_in, tmp_path)
 
@@ -107,7 +98,7 @@ def test_behaviour(langchain: LangChain, file: str) -> None:
     assert {found.result for found in outcomes} == {"passed"}
 
 
-def test_streamed_arguments(environment: None, launch: Launch, stand_in: StandIn, tmp_path: Path) -> None:
+def test_streamed_arguments(launch: Launch, stand_in: StandIn, tmp_path: Path) -> None:
     """Where arguments are streamed, calls, parallel calls and loops come out just the same."""
     langchain = LangChain(launch(STREAM_ARGUMENTS), stand_in, tmp_path)
     same = ["test_one_call", "test_call_without_arguments", "test_loop_of_several_steps", "test_parallel_calls"]

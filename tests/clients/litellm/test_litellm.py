@@ -1,17 +1,15 @@
 """LiteLLM's four calls against a running proxy, made by ``calls.py`` in LiteLLM's own environment."""
 
 import json
-import os
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.processes import ROOT, Proxy, StandIn
+from tests.clients.environments import environment, plain_environment
+from tests.support.processes import Proxy, StandIn
 
-ENVIRONMENT = ROOT / ".venv-clients" / "litellm"
-LOCK = Path(__file__).with_name("requirements.lock")
 DELTAS = [*"Olá, tudo", " bem?"]
 ANSWER = {"deltas": DELTAS, "interval_s": 0.05, "tokens": {"input": 12, "output": 7}}
 EXPECTED = {
@@ -27,19 +25,15 @@ RESULT = "Tempo em São Paulo: 25°C, ensolarado"
 @pytest.fixture(scope="module")
 def calls(proxy: Proxy, stand_in: StandIn) -> dict[str, Any]:
     """What each of LiteLLM's calls brought."""
-    made = ENVIRONMENT / ".done"
-    if not made.exists() or made.stat().st_mtime < LOCK.stat().st_mtime:
-        missing = f"{ENVIRONMENT} is missing or older than its lock: run make test, which sets it up"
-        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
+    python = environment("litellm") / "python"
     for name in ("completion", "streaming", "acompletion", "astreaming"):
         stand_in.script(f"litellm-{name}", ANSWER)
     stand_in.script(
         "litellm-cut", {"deltas": ["One ", "two "], "interval_s": 0.02, "cut": {"how": "close", "after": 2}}
     )
-    offline = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_TELEMETRY": "False"}
     run = subprocess.run(
-        [ENVIRONMENT / "bin" / "python", Path(__file__).with_name("calls.py"), proxy.url],
-        env={key: value for key, value in os.environ.items() if key in ("PATH", "HOME", "LANG", "TMPDIR")} | offline,
+        [python, Path(__file__).with_name("calls.py"), proxy.url],
+        env=plain_environment(LITELLM_LOCAL_MODEL_COST_MAP="True", LITELLM_TELEMETRY="False"),
         capture_output=True,
         text=True,
         timeout=60,

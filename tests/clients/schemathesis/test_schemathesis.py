@@ -1,16 +1,13 @@
 """The OpenAPI document is valid, and requests made of it, right and wrong ones, get the answers that it declares."""
 
-import os
 import subprocess
 from pathlib import Path
 
-import pytest
-
+from tests.clients.environments import environment, plain_environment
 from tests.config.test_load import STACKSPOT
 from tests.conftest import Launch
-from tests.support.processes import ROOT, Proxy, StandIn
+from tests.support.processes import Proxy, StandIn
 
-ENVIRONMENT = ROOT / ".venv-clients" / "schemathesis"
 HERE = Path(__file__).parent
 KEY = "planted-caller-key"
 CORRELATION = STACKSPOT + "proxy: {correlation: {header: x-conversation, required: false}}\n"
@@ -29,14 +26,9 @@ CHECKS = (
 
 
 def run(command: str, *arguments: str, cwd: Path) -> str:
-    made = ENVIRONMENT / ".done"
-    if not made.exists() or made.stat().st_mtime < (HERE / "requirements.lock").stat().st_mtime:
-        missing = f"{ENVIRONMENT} is missing or older than its lock: run make test, which sets it up"
-        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
-    env = {key: value for key, value in os.environ.items() if key in ("PATH", "HOME", "LANG", "TMPDIR")}
     done = subprocess.run(
-        [ENVIRONMENT / "bin" / command, *arguments],
-        env=env | {"SCHEMATHESIS_HOOKS": str(HERE / "hooks.py"), "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "160"},
+        [environment("schemathesis") / command, *arguments],
+        env=plain_environment(SCHEMATHESIS_HOOKS=str(HERE / "hooks.py"), PYTHONDONTWRITEBYTECODE="1", COLUMNS="160"),
         cwd=cwd,
         capture_output=True,
         text=True,

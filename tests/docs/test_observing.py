@@ -1,40 +1,25 @@
-"""What the README lists is what there is: metrics with their labels, log events with their levels, settings with
-their defaults."""
+"""What the documents list is what there is: metrics with their labels, log events with their levels, attributes of
+spans."""
 
 import ast
 import re
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import fields
-from pathlib import Path
 
-import pytest
-import yaml
 from prometheus_client import CollectorRegistry, Counter
 
-from proxy.config import Config, load
-from proxy.config.environment import Environment
-from proxy.config.settings import ConfigError
 from proxy.telemetry.metrics.families import Families
-from tests.cli.test_settings import OUTSIDE
-from tests.support.processes import CREDENTIALS, ROOT
+from tests.docs.documents import sections
+from tests.support.processes import ROOT
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-OF_THE_FILE = OUTSIDE | {"routing", "source"}
 LEVELS = {"debug", "info", "warning", "error", "critical"}
 EVENT = re.compile(r"[a-z_]+\.[a-z_]+")
 ERROR = {"exception": "error"}
 
 
-def section(heading: str) -> str:
-    found = re.search(rf"(?ms)^(#+) {heading}\n(.*?)(?=^#+ )", README)
-    assert found, heading
-    return found[2]
-
-
 def rows(heading: str) -> Iterator[list[str]]:
     """The cells of the tables of a section."""
-    for line in section(heading).splitlines():
+    for line in sections()[heading].splitlines():
         if line.startswith("| `"):
             yield [cell.strip() for cell in line.strip("|").split(" | ")]
 
@@ -87,29 +72,3 @@ def test_attributes_of_spans() -> None:
     words = {str(node.value) for node in ast.walk(code) if isinstance(node, ast.Constant)}
     made = {word for word in words if re.fullmatch(r"(?:[a-z_]+\.)+[a-z_]+|(?:correlation|request)_id", word)}
     assert made == {name for cells in rows("Traces") for name in names(cells[0])}
-
-
-@pytest.fixture
-def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The settings of the configuration's section, as a file."""
-    monkeypatch.chdir(tmp_path)
-    (found,) = [block for block in re.findall(r"(?s)```yaml\n(.*?)```", section("Configuration")) if "proxy:" in block]
-    return str(found)
-
-
-def test_the_settings_shown_are_the_defaults(shown: str) -> None:
-    Path("shown.yaml").write_text(shown, encoding="utf-8")
-    config = load(Path("shown.yaml"), Environment(CREDENTIALS, {}))
-    read = {field.name: getattr(config, field.name) for field in fields(config) if field.name not in OF_THE_FILE}
-    assert read == {name: getattr(Config(models=()), name) for name in read}
-
-
-def test_every_setting_is_shown(shown: str) -> None:
-    Path("given.yaml").write_text("proxy: {zzz: 1}", encoding="utf-8")
-    with pytest.raises(ConfigError, match="known here: ") as refused:
-        load(Path("given.yaml"), Environment(CREDENTIALS, {}))
-    known = str(refused.value).partition("known here: ")[2].split(", ")
-    sections = yaml.safe_load(shown)["proxy"]
-    assert set(known) == sections.keys() | set(re.findall(r"(?m)^  # (\w+): \{", shown)), "some stand in comments"
-    for name in ("correlation", "timeouts", "limits", "tools"):
-        assert {field.name for field in fields(getattr(Config(models=()), name))} == sections[name].keys()
