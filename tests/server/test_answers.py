@@ -247,7 +247,7 @@ def test_time_outs(
 def test_keepalives_and_the_late_commit(launch: Launch, stand_in: StandIn, correlation_id: str) -> None:
     """Headers wait for the first byte, but not for ever; from then on silence is filled with comments."""
     proxy = launch(STACKSPOT + QUICK.format(timeouts="", commit=0.3))
-    stand_in.script(correlation_id, {"text": TEXT, "before_events_s": 1.5, "pause": {"seconds": 1, "after": 2}})
+    stand_in.script(correlation_id, {"text": TEXT, "before_events_s": 3, "pause": {"seconds": 2, "after": 2}})
     started = time.monotonic()
     with stream(proxy, correlation_id, model="chat") as reply:
         assert 1 > time.monotonic() - started
