@@ -15,6 +15,19 @@ class Decoder:
     and nothing more is read. The work done is linear in the bytes received.
     """
 
+    __slots__ = (
+        "_after_cr",
+        "_data",
+        "_data_size",
+        "_idle",
+        "_limit",
+        "_name",
+        "_pending",
+        "_pieces",
+        "_started",
+        "overflow",
+    )
+
     def __init__(self, limit: int = EVENT_LIMIT) -> None:
         self.overflow = False
         self._limit = limit

@@ -47,6 +47,30 @@ class Turn:
     upstream may be tried.
     """
 
+    # Slots here, and in all that a token passes: with a hundred streams open an object is cold when its next token
+    # comes, and one without a dictionary is fetched in half the time.
+    __slots__ = (
+        "_correction",
+        "_exchange",
+        "_given",
+        "_reader",
+        "_readers",
+        "_render",
+        "_rendering",
+        "_room",
+        "_round",
+        "_served",
+        "_tried",
+        "_upstream",
+        "call",
+        "calls",
+        "ceiling",
+        "committed",
+        "finish",
+        "invalid_calls",
+        "rounds",
+    )
+
     def __init__(self, call: Call, render: Callable[[Call], Rendering], ceiling: int = MAX_ROUNDS) -> None:
         self.call = call
         self.ceiling = ceiling
@@ -240,6 +264,8 @@ class Turn:
 class _Round:
     """The Answer at the end of a round's filters: notes how the round ended and passes the rest on. It knows nothing
     of its turn, so that a request is let go of as soon as it is over. ``room`` is for so many characters."""
+
+    __slots__ = ("_before", "_calls", "_rendering", "_repair", "_room", "end", "error", "over", "rendered")
 
     def __init__(
         self,

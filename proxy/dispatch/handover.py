@@ -23,6 +23,8 @@ Take = Callable[[bytes], bool]
 class Handover:
     """Hands what arrives of ``response`` to ``take`` until that says no, or nothing more comes."""
 
+    __slots__ = ("_coded", "_connection", "_content", "_loop", "_over", "_take")
+
     def __init__(self, response: aiohttp.ClientResponse, take: Take) -> None:
         self._content: Any = response.content
         self._connection = response.connection
@@ -92,6 +94,8 @@ class ShortCut(asyncio.Protocol):
     begins where one has to, goes straight to ``take``; aiohttp never learns of it and misses nothing, for whole chunks
     leave its parser where it was. Everything else is passed on to aiohttp as it came: chunks that were cut, the last
     one, whatever is wrong, and all that comes once it is ``over``. ``leave`` gives aiohttp its connection back."""
+
+    __slots__ = ("_behind", "_between", "_content", "_over", "_take", "_transport")
 
     def __init__(
         self,

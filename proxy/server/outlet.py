@@ -20,6 +20,8 @@ class Outlet:
     ``opened`` once the headers are out.
     """
 
+    __slots__ = ("_chunked", "_protocol", "_record", "_request", "_transport", "_writer", "response", "writing")
+
     def __init__(self, request: web.Request, record: Record, response: web.StreamResponse) -> None:
         self.writing = False
         self.response = response

@@ -51,6 +51,22 @@ def refuse(error: ProxyError) -> Refusal:
 class ChatStream:
     """An answer as chunks: server-sent events, the text of one read as one chunk."""
 
+    __slots__ = (
+        "_bare_call",
+        "_begun",
+        "_calls",
+        "_delta",
+        "_head",
+        "_include_usage",
+        "_legacy",
+        "_out",
+        "_relayed",
+        "_tail",
+        "_texts",
+        "_usage_null",
+        "chunks",
+    )
+
     def __init__(self, call: ChatCall) -> None:
         usage = b',"usage":null' if call.include_usage else b""
         self.chunks = 0

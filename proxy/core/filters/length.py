@@ -8,6 +8,8 @@ class Length:
     """An Answer that finishes with ``length`` once its text has ``max_tokens``, estimated at four characters
     each. Arguments count as well, but a call is never cut."""
 
+    __slots__ = ("_over", "_room", "_sink")
+
     def __init__(self, sink: Answer, max_tokens: int) -> None:
         self._sink = sink
         self._room = max_tokens * CHARS_PER_TOKEN

@@ -41,6 +41,28 @@ class Markers:
     behind the first call.
     """
 
+    __slots__ = (
+        "_announced",
+        "_block",
+        "_calls",
+        "_fences",
+        "_first",
+        "_held",
+        "_idle",
+        "_lead",
+        "_line_start",
+        "_over",
+        "_pair",
+        "_parallel",
+        "_policy",
+        "_seed",
+        "_sink",
+        "_state",
+        "_tools",
+        "_wreck",
+        "_wreck_room",
+    )
+
     def __init__(
         self,
         sink: Answer,

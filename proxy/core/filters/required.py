@@ -13,6 +13,8 @@ class RequiredCall:
     """An Answer that passes on no text, for none was asked for, and fails when it finishes without a call of one
     of ``names``."""
 
+    __slots__ = ("_met", "_names", "_passing", "_said", "_sink")
+
     def __init__(self, sink: Answer, names: Collection[str]) -> None:
         self._sink = sink
         self._names = names

@@ -10,6 +10,8 @@ class Stop:
     """An Answer that finishes before the one of ``sequences`` that is complete first in its text. The longest
     suffix that could still become one is held back. Calls pass; they are not text."""
 
+    __slots__ = ("_held", "_longest", "_over", "_sequences", "_sink")
+
     def __init__(self, sink: Answer, sequences: Sequence[str]) -> None:
         self._sink = sink
         self._sequences = [sequence for sequence in sequences if sequence]

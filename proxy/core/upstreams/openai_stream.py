@@ -30,6 +30,18 @@ _REASONS: Mapping[str, FinishReason] = {
 class _Reading:
     """What every reader of such a provider keeps. ``model`` is the configured name, for messages."""
 
+    __slots__ = (
+        "_answered_by",
+        "_model",
+        "_prompt_size",
+        "_reason",
+        "_usage",
+        "ended",
+        "events",
+        "invalid",
+        "progress",
+    )
+
     def __init__(self, model: str, prompt_size: int) -> None:
         self.ended = False
         self.events = 0
@@ -67,6 +79,8 @@ class FrameRelay(_Reading):
     """Passes whole frames on as they are. They are looked into only for usage, the model that answered, errors
     and the end. Those before the first that carries something wait for it, so that a failure up to there can be told
     in another way. ``drop_usage`` leaves out the usage frame, for a caller who did not ask for one."""
+
+    __slots__ = ("_drop_usage", "_error", "_held", "_searched", "_sink", "_waiting", "_waiting_size")
 
     def __init__(self, sink: Verbatim, model: str, prompt_size: int, *, drop_usage: bool) -> None:
         super().__init__(model, prompt_size)
@@ -165,6 +179,8 @@ class FrameRelay(_Reading):
 class BodyRelay(_Reading):
     """Passes a whole answer on as it is, once it is all there."""
 
+    __slots__ = ("_pieces", "_sink")
+
     def __init__(self, sink: Verbatim, model: str, prompt_size: int) -> None:
         super().__init__(model, prompt_size)
         self._sink = sink
@@ -201,6 +217,8 @@ class BodyRelay(_Reading):
 
 class ChunkReader(_Reading):
     """Reads a stream of chunks into an ``Answer``: to collect it, or for a caller who speaks something else."""
+
+    __slots__ = ("_calls", "_decoder", "_last", "_sink")
 
     def __init__(self, sink: Answer, model: str, prompt_size: int) -> None:
         super().__init__(model, prompt_size)

@@ -26,6 +26,23 @@ class StackSpotReader:
     ``unmarked_end`` is set when the answer was taken as whole only because its end marker is optional.
     """
 
+    __slots__ = (
+        "_decoder",
+        "_end_optional",
+        "_hide",
+        "_id_seen",
+        "_prompt_size",
+        "_reason_last",
+        "_sink",
+        "_texts",
+        "_tokens",
+        "ended",
+        "events",
+        "invalid",
+        "progress",
+        "unmarked_end",
+    )
+
     def __init__(
         self,
         sink: Answer,
