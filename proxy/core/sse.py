@@ -19,31 +19,32 @@ class Decoder:
         "_after_cr",
         "_data",
         "_data_size",
-        "_idle",
         "_limit",
         "_name",
         "_pending",
         "_pieces",
         "_started",
+        "idle",
         "overflow",
     )
 
     def __init__(self, limit: int = EVENT_LIMIT) -> None:
         self.overflow = False
+        self.idle = True
+        """Between two events, with nothing held."""
         self._limit = limit
         self._pieces: list[bytes] = []  # the unfinished line, in the pieces it came in
         self._pending = 0  # their size
         self._name = b""
         self._data: list[bytes] = []
         self._data_size = 0
-        self._idle = True  # between two events, nothing held
         self._after_cr = False  # the last line ended in CR at a cut: an LF that follows belongs to it
         self._started = False  # a BOM may still come
 
     def receive_plain(self, data: bytes) -> list[bytes] | None:
         """The data of the events in these bytes, if they are whole, of one line each, and there is nothing else: so
         is nearly every read of nearly every stream. None if not; then ``receive_data`` reads them."""
-        if self._idle and data.startswith(b"data: ") and data.endswith(b"\n\n") and b"\r" not in data:
+        if self.idle and data.startswith(b"data: ") and data.endswith(b"\n\n") and b"\r" not in data:
             blocks = data[6:-2].split(b"\n\ndata: ")
             if len(data) <= self._limit and data.count(b"\n") == 2 * len(blocks):
                 self._started = True
@@ -56,7 +57,7 @@ class Decoder:
         if blocks is not None:
             return [(b"", block) for block in blocks]
         events = self._lines(data)
-        self._idle = not (self._pieces or self._data or self._name or self._after_cr or self.overflow)
+        self.idle = not (self._pieces or self._data or self._name or self._after_cr or self.overflow)
         return events
 
     def _lines(self, data: bytes) -> list[Event]:

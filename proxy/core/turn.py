@@ -68,6 +68,7 @@ class Turn:
         "committed",
         "finish",
         "invalid_calls",
+        "round_over",
         "rounds",
     )
 
@@ -76,6 +77,8 @@ class Turn:
         self.ceiling = ceiling
         """How many rounds there may be; may be changed on the way."""
         self.committed = False
+        self.round_over = False
+        """The answer is settled; reading on would bring nothing."""
         self.rounds = 0
         self.calls: list[DetectedCall] = []
         self.invalid_calls = 0
@@ -110,11 +113,6 @@ class Turn:
     def rendered(self) -> bool:
         """Something was told to the caller's rendering, sent or not: it cannot be told again."""
         return self._round.rendered
-
-    @property
-    def round_over(self) -> bool:
-        """The answer is settled; reading on would bring nothing."""
-        return self._round.over
 
     @property
     def upstream_ended(self) -> bool:
@@ -173,7 +171,7 @@ class Turn:
 
     def receive_data(self, data: bytes) -> bytes:
         """What goes to the caller now that the upstream has sent ``data``; often nothing."""
-        if not self._round.over:
+        if not self.round_over:
             self._reader.receive_data(data)
             if self._round.over:
                 self._finish()
@@ -198,7 +196,7 @@ class Turn:
         """Ends the answer with an error: what is still due to the caller, and behind it the error if something
         went out before or the caller's response is ``opened``. Without either nothing has to be said here: the
         error can become the response itself."""
-        if self._readers and not self._round.over:
+        if self._readers and not self.round_over:
             self._reader.receive_error(error)
             self._finish()
         out = self._take()
@@ -211,6 +209,7 @@ class Turn:
         assert self._upstream is not None, "begin() comes first"
         self._exchange = self._upstream.exchange(self.call, Round(self.rounds, self._correction, self._room))
         self.rounds += 1
+        self.round_over = False
         self._round = _Round(
             self._rendering,
             self.calls,
@@ -224,6 +223,7 @@ class Turn:
 
     def _finish(self) -> None:
         """Tells the caller that the answer is complete, if its round ended so."""
+        self.round_over = True
         end = self._round.end
         if end is not None:
             served = self._served() if self._served else None
@@ -290,7 +290,9 @@ class _Round:
         if self._repair is None and not self.over:  # a repair is asked for its call, not for what is said round it
             self.rendered = True
             self._rendering.text(piece)
-            self._take_room(piece)
+            self._room -= len(piece)
+            if self._room < 0:
+                self._too_large()
 
     def call(self, id: str, name: str) -> None:
         if self.over:
@@ -306,7 +308,9 @@ class _Round:
         if not self.over:
             self._calls[-1].size += len(piece)
             self._rendering.arguments(piece)
-            self._take_room(piece)
+            self._room -= len(piece)
+            if self._room < 0:
+                self._too_large()
 
     def frames(self, data: bytes, count: int) -> None:
         self.rendered = True
@@ -329,7 +333,5 @@ class _Round:
             self.over = True
             self.error = error
 
-    def _take_room(self, piece: str) -> None:
-        self._room -= len(piece)
-        if self._room < 0:
-            self.fail(UpstreamBroken("the answer is too large"))
+    def _too_large(self) -> None:
+        self.fail(UpstreamBroken("the answer is too large"))

@@ -51,17 +51,7 @@ class Handover:
         connection = self._connection
         if self._coded or connection is None or connection.protocol is None or connection.transport is None:
             return None
-        return ShortCut(connection.transport, connection.protocol, self._content, self._over, self._hand_on)
-
-    def _hand_on(self, data: bytes) -> bool:
-        try:
-            if self._take(data):
-                return True
-        except BaseException as error:  # whatever it is, the task that waits deals with it
-            self._over.set_exception(error)
-        else:
-            self._over.set_result(None)
-        return False
+        return ShortCut(connection.transport, connection.protocol, self._content, self._over, self._take)
 
     # What the reader calls on a waiter.
 
@@ -80,13 +70,24 @@ class Handover:
             if not content._buffer:  # noqa: SLF001
                 content._waiter = self  # noqa: SLF001
                 return
-            if not self._hand_on(content.read_nowait()):
-                return
+            try:
+                if not self._take(content.read_nowait()):
+                    break
+            except BaseException as error:  # whatever it is, the task that waits deals with it
+                _end(self._over, error)
             if content._buffer:  # noqa: SLF001 - reading itself has brought more, and may do so without end
                 self._loop.call_soon(self._arrived)  # others have their turn
                 return
-        if not self._over.done():
-            self._over.set_result(None)
+        _end(self._over)
+
+
+def _end(over: asyncio.Future[None], error: BaseException | None = None) -> None:
+    if over.done():
+        return  # the task has given up waiting
+    if error is None:
+        over.set_result(None)
+    else:
+        over.set_exception(error)
 
 
 class ShortCut(asyncio.Protocol):
@@ -95,7 +96,7 @@ class ShortCut(asyncio.Protocol):
     leave its parser where it was. Everything else is passed on to aiohttp as it came: chunks that were cut, the last
     one, whatever is wrong, and all that comes once it is ``over``. ``leave`` gives aiohttp its connection back."""
 
-    __slots__ = ("_behind", "_between", "_content", "_over", "_take", "_transport")
+    __slots__ = ("_behind", "_between", "_clear", "_content", "_over", "_take", "_transport")
 
     def __init__(
         self,
@@ -112,6 +113,8 @@ class ShortCut(asyncio.Protocol):
         self._take = take
         self._between = False
         """aiohttp's parser is between two chunks."""
+        self._clear = False
+        """It is, its reader holds nothing that has to go before, and more is wanted."""
         transport.set_protocol(self)
 
     def leave(self) -> None:
@@ -119,11 +122,18 @@ class ShortCut(asyncio.Protocol):
             self._transport.set_protocol(self._behind)
 
     def data_received(self, data: bytes) -> None:
-        if self._between and not self._over.done() and not self._content._buffer:  # noqa: SLF001 - it goes before
+        if self._clear or (self._between and not self._over.done() and not self._content._buffer):  # noqa: SLF001
             content = content_of_whole(data)
             if content is not None:
-                self._take(content)
+                try:
+                    self._clear = self._take(content)
+                    if not self._clear:
+                        _end(self._over)
+                except BaseException as error:  # as above
+                    self._clear = False
+                    _end(self._over, error)
                 return
+            self._clear = False
         self._behind.data_received(data)
         splits = self._content._http_chunk_splits  # noqa: SLF001 - where chunks have ended
         self._between = bool(splits) and splits[-1] == self._content.total_bytes and data.endswith(_AFTER_CHUNK)

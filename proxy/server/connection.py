@@ -2,8 +2,7 @@
 errors of its own in the form of all others."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 
 import structlog
 from aiohttp import http_exceptions, web
@@ -21,9 +20,9 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 class Connection(web.RequestHandler):
     """A request's head has to be there ``head_timeout`` seconds after its first byte; the first one of a connection
     after that was opened. How long a connection may be idle between two requests is aiohttp's matter. ``operators``
-    says that it may ask for their routes."""
+    says that it may ask for their routes, ``behind`` that its caller does not keep up with what is written."""
 
-    __slots__ = ("_answering", "_begun", "_head_due", "_head_timeout", "operators")
+    __slots__ = ("_answering", "_begun", "_head_timeout", "_look", "_waiting_since", "behind", "operators")
 
     def __init__(self, server: web.Server, head_timeout: float, *, operators: bool) -> None:
         super().__init__(
@@ -34,34 +33,47 @@ class Connection(web.RequestHandler):
             lingering_time=min(10.0, head_timeout / 2),  # for what still comes behind an answer
         )
         self.operators = operators
+        self.behind = False
         self._head_timeout = head_timeout
-        self._head_due: asyncio.TimerHandle | None = None
+        self._waiting_since: float | None = None
+        """Since when, by the loop's clock, a head is awaited that has begun or is the first."""
+        self._look: asyncio.TimerHandle | None = None
         self._answering = False
         self._begun = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self._await_head()
+        loop = asyncio.get_running_loop()
+        self._waiting_since = loop.time()
+        self._look = loop.call_later(self._head_timeout, self._check)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self._head_came()
+        if self._look is not None:
+            self._look.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        self._begun = True
-        if self._head_due is None and not self._answering:
-            self._await_head()
+        if not (self._begun or self._answering):
+            self._begun = True
+            if self._waiting_since is None:
+                self._waiting_since = asyncio.get_running_loop().time()
         super().data_received(data)
 
-    @contextmanager
-    def answering(self) -> Iterator[None]:
-        """While the context lasts a request is dealt with, whose head was whole."""
-        self._head_came()
+    def pause_writing(self) -> None:
+        self.behind = True
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        self.behind = False
+        super().resume_writing()
+
+    def begin_answer(self) -> None:
+        """The head of a request was whole, which is dealt with from now on."""
         self._answering = True
-        try:
-            yield
-        finally:
-            self._answering = self._begun = False
+        self._waiting_since = None
+
+    def end_answer(self) -> None:
+        self._answering = self._begun = False
 
     def handle_error(
         self,
@@ -79,17 +91,17 @@ class Connection(web.RequestHandler):
         scanned = isinstance(exc, http_exceptions.BadHttpMethod)  # not even a method: TLS, or a look at all ports
         return _rejected(f"this is no HTTP request: {_gist(exc, message)}", log.debug if scanned else log.warning)
 
-    def _await_head(self) -> None:
+    def _check(self) -> None:
+        """Every now and then, rather than a timer for each request."""
         loop = asyncio.get_running_loop()
-        self._head_due = loop.call_later(self._head_timeout, self._give_up)
-
-    def _head_came(self) -> None:
-        if self._head_due is not None:
-            self._head_due.cancel()
-            self._head_due = None
+        since = self._waiting_since
+        left = self._head_timeout if since is None else since + self._head_timeout - loop.time()
+        if left > 0:
+            self._look = loop.call_later(left, self._check)
+        else:
+            self._give_up()
 
     def _give_up(self) -> None:
-        self._head_due = None
         if self.transport is None:
             return
         if self._begun:
@@ -105,13 +117,16 @@ def telling(answer: Handler, timeouts: Callable[[], Timeouts]) -> Handler:
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         connection = request.protocol
         assert isinstance(connection, Connection), "it is made for no others"
-        with connection.answering():
+        connection.begin_answer()
+        try:
             try:
                 response = await answer(request)
             except web.HTTPException:  # aiohttp's own, raised before any middleware
                 response = _rejected("the header Expect asks for something that is not known here", log.warning)
             if not response.prepared:
                 await _send(request, response, timeouts().write_stall)
+        finally:
+            connection.end_answer()
         return response
 
     return handle

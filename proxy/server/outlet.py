@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from aiohttp import HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
 
+from proxy.server.connection import Connection
 from proxy.telemetry.record import Record
 
 KEEPALIVE = b": keepalive\n\n"
@@ -20,14 +21,15 @@ class Outlet:
     ``opened`` once the headers are out.
     """
 
-    __slots__ = ("_chunked", "_protocol", "_record", "_request", "_transport", "_writer", "response", "writing")
+    __slots__ = ("_chunked", "_connection", "_record", "_request", "_transport", "_writer", "response", "writing")
 
     def __init__(self, request: web.Request, record: Record, response: web.StreamResponse) -> None:
         self.writing = False
         self.response = response
         self._writer: AbstractStreamWriter | None = None
         self._transport: asyncio.Transport | None = None
-        self._protocol = request.protocol
+        assert isinstance(request.protocol, Connection), "it is made for no others"
+        self._connection = request.protocol
         self._chunked = True
         self._request = request
         self._record = record
@@ -59,7 +61,7 @@ class Outlet:
         """Sends whole messages past aiohttp's writer, which has to be awaited, if the headers are out and the caller
         keeps up."""
         transport = self._transport
-        if transport is None or self._protocol.writing_paused or transport.is_closing():
+        if transport is None or self._connection.behind or transport.is_closing():
             return False
         self._record.sent += len(data)
         transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
@@ -80,7 +82,7 @@ class Outlet:
     async def keepalive(self) -> None:
         """A comment that no client takes for an event; skipped while the caller does not read, so that it never
         waits."""
-        if not (self.writing or self._protocol.writing_paused):
+        if not (self.writing or self._connection.behind):
             await (await self.open()).write(KEEPALIVE)
 
     def abort(self) -> None:

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import orjson
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from proxy.core.answer import Usage
 from proxy.core.call import Call
@@ -108,6 +110,47 @@ def test_the_text_of_one_read_is_one_piece() -> None:
 
     StackSpotReader(Counting(), 0).receive_data(sse({"message": "a"}, {"message": "b"}, {"message": "c"}))
     assert ["abc"] == pieces
+
+
+DELTAS = [
+    b'data: {"message":"plain"}\n\n',
+    b'data: {"message": "a space before it"}\n\n',
+    'data: {"message":"não é só ASCII 🙂"}\n\n'.encode(),
+    b'data: {"message":""}\n\n',
+    b'data: {"message":"%b"}\n\n' % (b"long " * 1000),
+    b'data: {"message":"a \\"quote\\" and a line\\n"}\n\n',
+    b'data: {"message":"escaped \\u00e1"}\n\n',
+    b'data:{"message":"no space"}\n\n',
+    b'data: {"message":"CR LF"}\r\n\r\n',
+    b'data: {"message":"two of them"}\n\ndata: {"message":" in one read"}\n\n',
+    b'data: {"message":"more"}  \n\n',
+    b'data: {"message":"a reason","stop_reason":null}\n\n',
+    b': a comment\n\n',
+    b'event: error\n',
+    b'data: {"message":"a line feed \n"}\n\n',
+    b'data: {"message":"a tab \t"}\n\n',
+    b'data: {"message":"not UTF-8 \xff"}\n\n',
+    b'data: {"message":7}\n\n',
+    b'\xef\xbb\xbfdata: {"message":"behind a BOM"}\n\n',
+    b'data: [DONE]\n\n',
+]  # fmt: skip
+
+
+@example([DELTAS[0], b"event: error\n", DELTAS[0]])
+@example([DELTAS[0], b'\xef\xbb\xbfdata: {"message":"behind a BOM"}\n\n'])
+@given(st.lists(st.sampled_from(DELTAS), max_size=8))
+def test_an_event_a_read_is_read_like_a_byte_a_read(events: list[bytes]) -> None:
+    """Most reads are one bare delta, for which there is a shorter way."""
+
+    def run(reads: list[bytes]) -> tuple[Told, int, int, int, Usage]:
+        notes = Notes()
+        reader = StackSpotReader(notes, 40)
+        for read in reads:
+            reader.receive_data(read)
+        reader.receive_eof()
+        return notes.told, reader.events, reader.progress, reader.invalid, reader.usage()
+
+    assert run([bytes([byte]) for byte in b"".join(events)]) == run(events)
 
 
 def test_optional_end_marker() -> None:

@@ -28,6 +28,7 @@ CASES: dict[str, tuple[bytes, bytes | None]] = {
     "begins with an end": (b"\r\n5\r\nhello\r\n", None),
     "shorter than it says": (b"6\r\nhello\r\n", None),
     "longer than it says": (b"4\r\nhello\r\n", None),
+    "another end": (b"5\r\nhello\n\n", None),
     "an extension": (b"5;a=b\r\nhello\r\n", None),
     "a space": (b"5 \r\nhello\r\n", None),
     "a sign": (b"+5\r\nhello\r\n", None),

@@ -223,8 +223,9 @@ HIDDEN = {
 }
 
 
+@pytest.mark.parametrize("before", [[], [b"2\r\na\n\r\n"] * 2], ids=["from the start", "behind the short cut"])
 @pytest.mark.parametrize("case", HIDDEN)
-async def test_what_looks_like_a_chunk_inside_of_one(case: str) -> None:
+async def test_what_looks_like_a_chunk_inside_of_one(case: str, before: list[bytes]) -> None:
     wire, reply = await a_chunked_reply()
     got: list[bytes] = []
 
@@ -234,7 +235,7 @@ async def test_what_looks_like_a_chunk_inside_of_one(case: str) -> None:
 
     task = asyncio.create_task(reply.hand_on(take))
     await asyncio.sleep(0)
-    for read in [*HIDDEN[case], b"0\r\n\r\n"]:
+    for read in [*before, *HIDDEN[case], b"0\r\n\r\n"]:
         wire.protocol.data_received(read)
         await asyncio.sleep(0)
     await asyncio.wait_for(task, 5)

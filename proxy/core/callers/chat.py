@@ -48,20 +48,26 @@ def refuse(error: ProxyError) -> Refusal:
     return Refusal(error.status, headers, _error_json(error))
 
 
+_AFTER_TEXT = (
+    b'},"logprobs":null,"finish_reason":null}]}\n\n',
+    b'},"logprobs":null,"finish_reason":null}],"usage":null}\n\n',  # where usage is asked for
+)
+
+
 class ChatStream:
     """An answer as chunks: server-sent events, the text of one read as one chunk."""
 
     __slots__ = (
+        "_after_text",
         "_bare_call",
+        "_before_text",
         "_begun",
         "_calls",
-        "_delta",
         "_head",
         "_include_usage",
         "_legacy",
         "_out",
         "_relayed",
-        "_tail",
         "_texts",
         "_usage_null",
         "chunks",
@@ -71,8 +77,8 @@ class ChatStream:
         usage = b',"usage":null' if call.include_usage else b""
         self.chunks = 0
         self._head = b"data: " + _head(call, "chat.completion.chunk") + b',"choices":['
-        self._delta = self._head + b'{"index":0,"delta":'
-        self._tail = b',"logprobs":null,"finish_reason":null}]' + usage + b"}\n\n"
+        self._before_text = self._head + b'{"index":0,"delta":{"content":'
+        self._after_text = _AFTER_TEXT[call.include_usage]
         self._usage_null = usage
         self._include_usage = call.include_usage
         self._legacy = call.legacy_functions
@@ -137,6 +143,10 @@ class ChatStream:
 
     def take(self) -> bytes:
         if self._texts:
+            bare = self._begun and not (self._bare_call or self._out)
+            if bare and len(self._texts) == 1 and 0 < len(self._texts[0]) <= PIECE_CHARS:  # as nearly always
+                self.chunks += 1
+                return self._before_text + to_json(self._texts.pop()) + self._after_text
             self._flush()
         if not self._out:
             return b""
@@ -167,7 +177,7 @@ class ChatStream:
             self._chunk(b'{"content":' + to_json(text[at : at + PIECE_CHARS]) + b"}")
 
     def _chunk(self, delta: bytes) -> None:
-        self._out.append(self._delta + delta + self._tail)
+        self._out.append(self._head + b'{"index":0,"delta":' + delta + self._after_text[1:])
         self.chunks += 1
 
 

@@ -12,6 +12,8 @@ from proxy.core.answer import Answer, Finish, FinishReason, Usage, estimated_tok
 from proxy.core.upstreams.stackspot_errors import in_stream_error
 from proxy.errors import ProxyError, UpstreamBroken, UpstreamTruncated
 
+_BARE_DELTA = re.compile(rb'data: \{"message": ?"([^"\\\x00-\x1f]{0,4096})"\}\n\n').fullmatch
+"""An event that is a piece of text and nothing else, with nothing in it that JSON has to escape."""
 LONGEST_COUNT = 15  # digits; more of them are no number of tokens
 _FAILED = re.compile(r"error|fail|time_?out|cancel|abort", re.IGNORECASE)
 _FINISH: Mapping[str, FinishReason] = {
@@ -70,6 +72,19 @@ class StackSpotReader:
     def receive_data(self, data: bytes) -> None:
         if self.ended:
             return
+        bare = _BARE_DELTA(data) if self._decoder.idle and self.events else None
+        if bare is not None:  # as nearly always
+            try:
+                text = bare[1].decode()
+            except UnicodeDecodeError:
+                pass  # it is told of below
+            else:
+                self.events += 1
+                self._reason_last = False
+                self.progress += len(text)
+                if text:
+                    self._sink.text(text)
+                return
         lines = self._decoder.receive_plain(data)
         if lines is None:
             self._read(self._decoder.receive_data(data))
@@ -195,7 +210,7 @@ class StackSpotReader:
         self._sink.fail(error)
 
 
-class _Delta(msgspec.Struct, forbid_unknown_fields=True):
+class _Delta(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """A piece of text and nothing else: nearly every event."""
 
     message: str
