@@ -17,6 +17,8 @@ from proxy.errors import CallerError, ProxyError, UpstreamRateLimited
 PATIENCE_S = 60
 """The longest Retry-After that is waited for; beyond it the caller is told, or a fallback asked."""
 
+BACKOFF = wait_random_exponential(multiplier=0.5, max=8)
+
 Answer = Callable[[Deployment], Awaitable[None]]
 
 
@@ -68,7 +70,6 @@ class _Tries:
         self._retries = retries
         self._budget = budget
         self._observer = observer
-        self._backoff = wait_random_exponential(multiplier=0.5, max=8)
 
     async def run(self, answer: Answer) -> None:
         try:
@@ -117,7 +118,7 @@ class _Tries:
         error, queued = _error(state), self.tried[-1].quota is not None
         if self._group.others(self.tried) or (queued and isinstance(error, UpstreamRateLimited)):
             return 0.0
-        return max(self._backoff(state), (error.retry_after if error else None) or 0)
+        return max(BACKOFF(state), (error.retry_after if error else None) or 0)
 
     def _tell(self, state: RetryCallState) -> None:
         error = _error(state)

@@ -4,8 +4,7 @@ import asyncio
 import os
 import socket
 import ssl
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -186,7 +185,7 @@ class Transport:
     async def _request(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, tls: ssl.SSLContext | bool
     ) -> Reply:
-        with _foreign(url):
+        try:
             response = await self._session.request(
                 method,
                 url,
@@ -197,6 +196,8 @@ class Transport:
                 ssl=tls,
                 proxy=_proxy_for(url),
             )
+        except (aiohttp.ClientError, OSError) as error:
+            raise _told(error, urlsplit(url).netloc) from None
         return Reply(response, self._closing)
 
     async def close(self) -> None:
@@ -208,51 +209,40 @@ class Transport:
 
 
 @lru_cache(maxsize=256)
-def _proxy_for_host(scheme: str, host: str) -> str | None:
-    return None if proxy_bypass(host) else getproxies().get(scheme)
-
-
 def _proxy_for(url: str) -> str | None:
     """What HTTPS_PROXY, HTTP_PROXY and NO_PROXY say of an address. aiohttp's own reading of them would also take
     credentials out of a .netrc, in place of ours."""
     parts = urlsplit(url)
-    return _proxy_for_host(parts.scheme, parts.netloc)
+    return None if proxy_bypass(parts.netloc) else getproxies().get(parts.scheme)
 
 
-@contextmanager
-def _foreign(url: str) -> Iterator[None]:
-    host = urlsplit(url).netloc
-    try:
-        yield
-    except aiohttp.ClientConnectorCertificateError as error:
-        raise UpstreamTLS(
-            f"the certificate of {host} is not trusted: {_reason(error)}; set ssl_verify (or the variable "
-            "SSL_CERT_FILE, for all) to the path of its issuer's certificates, or ssl_verify to false to do without it"
-        ) from None
-    except (aiohttp.ClientSSLError, ssl.SSLError) as error:
-        reason = _reason(error)
-        hint = "; does it speak http:// instead?" if reason == "WRONG_VERSION_NUMBER" else ""
-        raise UpstreamTLS(f"no TLS connection to {host}: {reason}{hint}") from None
-    except (aiohttp.ConnectionTimeoutError, aiohttp.ServerTimeoutError):
-        raise ConnectTimeout(f"{host} did not accept a connection in time") from None
-    except aiohttp.ClientProxyConnectionError as error:
-        raise UpstreamUnreachable(
-            f"no connection to the HTTP proxy on the way to {host}: {_reason(error)}; check HTTPS_PROXY and NO_PROXY"
-        ) from None
-    except aiohttp.ClientConnectorError as error:
-        raise UpstreamUnreachable(f"no connection to {host}: {_reason(error)}") from None
-    except aiohttp.ClientHttpProxyError as error:
-        raise UpstreamUnreachable(
-            f"the HTTP proxy on the way to {host} answered {error.status}; check HTTPS_PROXY and NO_PROXY"
-        ) from None
-    except aiohttp.ClientResponseError:  # its own words hold the whole address
-        raise UpstreamBroken(f"{host} answered with something that is no HTTP") from None
-    except (aiohttp.ClientError, OSError) as error:
-        raise _unanswered(host, error) from None
-
-
-def _unanswered(host: str, error: Exception) -> ProxyError:
-    return UpstreamUnreachable(f"{host} closed the connection without an answer: {_reason(error)}")
+def _told(error: aiohttp.ClientError | OSError, host: str) -> ProxyError:
+    """What it means that a request to ``host`` was not answered."""
+    reason = _reason(error)
+    match error:
+        case aiohttp.ClientConnectorCertificateError():
+            return UpstreamTLS(
+                f"the certificate of {host} is not trusted: {reason}; set ssl_verify (or the variable SSL_CERT_FILE, "
+                "for all) to the path of its issuer's certificates, or ssl_verify to false to do without it"
+            )
+        case aiohttp.ClientSSLError() | ssl.SSLError():
+            hint = "; does it speak http:// instead?" if reason == "WRONG_VERSION_NUMBER" else ""
+            return UpstreamTLS(f"no TLS connection to {host}: {reason}{hint}")
+        case aiohttp.ConnectionTimeoutError() | aiohttp.ServerTimeoutError():
+            return ConnectTimeout(f"{host} did not accept a connection in time")
+        case aiohttp.ClientProxyConnectionError():
+            return UpstreamUnreachable(
+                f"no connection to the HTTP proxy on the way to {host}: {reason}; check HTTPS_PROXY and NO_PROXY"
+            )
+        case aiohttp.ClientConnectorError():
+            return UpstreamUnreachable(f"no connection to {host}: {reason}")
+        case aiohttp.ClientHttpProxyError():
+            return UpstreamUnreachable(
+                f"the HTTP proxy on the way to {host} answered {error.status}; check HTTPS_PROXY and NO_PROXY"
+            )
+        case aiohttp.ClientResponseError():  # its own words hold the whole address
+            return UpstreamBroken(f"{host} answered with something that is no HTTP")
+    return UpstreamUnreachable(f"{host} closed the connection without an answer: {reason}")
 
 
 def _reason(error: Exception) -> str:

@@ -22,8 +22,11 @@ async def read_body(request: web.Request, timeout: float) -> bytes:
     if request.content_length is not None and request.content_length > request.client_max_size:
         raise _too_large(request)
     try:
-        async with asyncio.timeout(timeout):
+        if request.content.is_eof():  # it came along with its head
             body = await request.read()
+        else:
+            async with asyncio.timeout(timeout):
+                body = await request.read()
     except web.HTTPRequestEntityTooLarge:
         raise _too_large(request) from None
     except (web.RequestPayloadError, aiohttp.ClientPayloadError, http_exceptions.HttpProcessingError):

@@ -187,8 +187,10 @@ def correlate(inference: Mapping[str, Caller], config: Config, metrics: Metrics)
         except CorrelationInvalid:
             metrics.correlation_rejected("invalid")
             raise
-        request[RECORD].correlation_id = found = found or request[RECORD].id
-        structlog.contextvars.bind_contextvars(correlation_id=found)
+        record = request[RECORD]
+        if found is None or found != record.correlation_id:
+            record.correlation_id = found or record.id
+            structlog.contextvars.bind_contextvars(correlation_id=record.correlation_id)
         return await handler(request)
 
     return middleware

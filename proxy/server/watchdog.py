@@ -20,9 +20,13 @@ LOOK_EVERY_S = 0.25
 
 
 class Scope:
-    """A stretch of an answer's way that can be ended with an error, wherever its task is waiting."""
+    """A stretch of an answer's way that can be ended with an error, wherever its task is waiting. Leaving it then
+    raises that error."""
+
+    __slots__ = ("_error", "_timeout", "left")
 
     def __init__(self) -> None:
+        self.left = False
         self._timeout = asyncio.timeout(None)
         self._error: ProxyError | None = None
 
@@ -31,6 +35,7 @@ class Scope:
         return self
 
     async def __aexit__(self, *exception: Any) -> None:
+        self.left = True
         try:
             await self._timeout.__aexit__(*exception)
         except TimeoutError:
@@ -76,17 +81,12 @@ class Watched:
     spoke: float = 0.0
     stalled: float | None = None
 
-    @asynccontextmanager
-    async def asking(self) -> AsyncIterator[None]:
-        """While the context lasts an upstream is to answer: how long it may be silent is limited. Raises the
-        time-out."""
+    def asking(self) -> Scope:
+        """While this lasts an upstream is to answer: how long it may be silent is limited."""
         self.base = self.progress = self.turn.progress
         self.progressed = time.monotonic()
-        try:
-            async with Scope() as self.asked:
-                yield
-        finally:
-            self.asked = None
+        self.asked = Scope()
+        return self.asked
 
 
 class Watchdog:
@@ -144,7 +144,7 @@ class Watchdog:
             watched.stalled = None
         if now - watched.started >= limits.total:
             watched.scope.expire(TotalTimeout(f"the answer took longer than {limits.total:g} s"))
-        if watched.asked is None:
+        if watched.asked is None or watched.asked.left:
             return
         silent = now - watched.progressed
         if watched.progress == watched.base and silent >= limits.first_token:

@@ -42,7 +42,7 @@ def configure(level: str, form: str, redact: Callable[[str], str] = str) -> None
         processors=[*_SHARED, *renderers],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=structlog.WriteLoggerFactory(output),
-        cache_logger_on_first_use=False,
+        cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(output)
     handler.setFormatter(

@@ -133,12 +133,14 @@ class Metrics:
         self._tallies.pop(record.id).flush()
         (children.streamed if turn.call.stream else children.whole).observe(record.seconds, exemplar)
         children.size.observe(record.sent)
-        repaired, usage = sum(call.repaired for call in turn.calls), turn.usage
-        children.tool_calls["parsed"].inc(len(turn.calls) - repaired)
-        children.tool_calls["repaired"].inc(repaired)
-        children.tool_calls["invalid"].inc(turn.invalid_calls)
+        if turn.calls or turn.invalid_calls:
+            repaired = sum(call.repaired for call in turn.calls)
+            children.tool_calls["parsed"].inc(len(turn.calls) - repaired)
+            children.tool_calls["repaired"].inc(repaired)
+            children.tool_calls["invalid"].inc(turn.invalid_calls)
         if record.cache == "hit":
             return  # nobody was asked, nothing was generated
+        usage = turn.usage
         children.tokens["prompt"].inc(usage.prompt)
         children.tokens["completion"].inc(usage.completion)
         if usage.estimated:
