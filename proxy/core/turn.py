@@ -146,6 +146,8 @@ class Turn:
     @property
     def usage(self) -> Usage:
         """Tokens of all rounds so far that were answered at all."""
+        if self.finish is not None and self.finish.usage is not None:
+            return self.finish.usage  # they stay what they are
         return sum((reader.usage() for reader in self._readers if reader.events), self._given)
 
     def begin(self, upstream: Upstream, served: Callable[[], Served] | None = None) -> Outgoing:

@@ -1,13 +1,15 @@
 """Signs and sends a request to a deployment."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Protocol
 
 from proxy.core.dialect import Outgoing
 from proxy.dispatch.deployment import Deployment
 from proxy.dispatch.transport import Reply, Tap, Transport
 from proxy.errors import ProxyError
+
+_AT_ONCE = nullcontext()
 
 
 class Refused(Exception):
@@ -32,34 +34,24 @@ class Dispatcher:
         self._transport = transport
         self._recorder = recorder
 
-    @asynccontextmanager
-    async def admitted(self, deployment: Deployment, caller: str) -> AsyncIterator[None]:
-        """Entering waits until the deployment's quota allows another request, which is under way until the context
-        is left. ``caller`` is the name of the caller's key: keys take turns. Raises ``QuotaExceeded``, or what a
-        login failed with."""
+    async def admission(self, deployment: Deployment, caller: str) -> AbstractAsyncContextManager[None]:
+        """A context: entering waits until the deployment's quota allows another request, which is under way until it
+        is left. ``caller`` is the name of the caller's key: keys take turns. Entering raises ``QuotaExceeded``; this
+        what a login failed with."""
         await deployment.credential.authorization()  # a login before the turn comes, not between it and the request
-        if deployment.quota is None:
-            yield
-            return
-        async with deployment.quota.admit(caller):
-            yield
+        return _AT_ONCE if deployment.quota is None else deployment.quota.admit(caller)
 
-    @asynccontextmanager
-    async def send(
-        self, deployment: Deployment, outgoing: Outgoing, headers: Mapping[str, str]
-    ) -> AsyncIterator[Reply]:
-        """The upstream's answer to a request, its body still to be read; leaving the context closes it.
+    async def send(self, deployment: Deployment, outgoing: Outgoing, headers: Mapping[str, str]) -> Reply:
+        """The upstream's answer to a request, its body still to be read; it is a context, to be left at the end.
 
         ``headers`` go along with the dialect's own. A credential that is refused is renewed once. Raises
         ``Refused`` for an answer that is a refusal, ``ProxyError`` when there is none.
         """
         reply = await self._open(deployment, outgoing, headers)
-        try:
-            if reply.status != 200:
-                raise Refused(deployment.upstream.refuse(reply.status, reply.headers, await reply.read_limited()))
-            yield reply
-        finally:
-            reply.close()
+        if reply.status == 200:
+            return reply
+        with reply:
+            raise Refused(deployment.upstream.refuse(reply.status, reply.headers, await reply.read_limited()))
 
     async def _open(self, deployment: Deployment, outgoing: Outgoing, headers: Mapping[str, str]) -> Reply:
         credential = deployment.credential

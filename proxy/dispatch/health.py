@@ -1,8 +1,8 @@
 """Whether a deployment is fit to be chosen: one that keeps failing is left alone for a while."""
 
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from types import TracebackType
 
 from proxy.dispatch.cooldowns import Cooldowns
 from proxy.errors import CreditSpent, ProxyError, UpstreamRateLimited
@@ -56,22 +56,13 @@ class Health:
         self._probed_until = self._clock() + (PROBE_S if claimed else LOOK_AGAIN_S)
         return claimed
 
-    @asynccontextmanager
-    async def trial(self) -> AsyncIterator[None]:
+    def trial(self) -> "Trial":
         """A request under way to it, whose outcome is taken note of."""
-        try:
-            yield
-        except ProxyError as error:
-            await self._failed(error)
-            raise
-        except BaseException:  # the caller has left: no verdict
-            await self._leave_open()
-            raise
-        await self._succeeded()
+        return Trial(self)
 
-    async def _failed(self, error: ProxyError) -> None:
+    async def failed(self, error: ProxyError) -> None:
         if not error.blames:
-            await self._leave_open()
+            await self.leave_open()
             return
         probing, self._probed_until = self._probed_until > 0, 0.0
         self._failures += 1
@@ -80,14 +71,35 @@ class Health:
             self._suspect = True
             await self._cooldowns.cool(self._id, max(self._cooldown_time, error.retry_after or 0))
 
-    async def _leave_open(self) -> None:
+    async def leave_open(self) -> None:
         """Nothing was learnt: another one may probe."""
         if self._probed_until:
             self._probed_until = 0.0
             await self._cooldowns.clear(self._id)
 
-    async def _succeeded(self) -> None:
+    async def succeeded(self) -> None:
         was_suspect = self._suspect
         self._failures, self._suspect, self._probed_until = 0, False, 0.0
         if was_suspect:
             await self._cooldowns.clear(self._id)
+
+
+class Trial:
+    """Lasts as long as the request."""
+
+    __slots__ = ("_health",)
+
+    def __init__(self, health: Health) -> None:
+        self._health = health
+
+    async def __aenter__(self) -> None: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None:
+            await self._health.succeeded()
+        elif isinstance(error, ProxyError):
+            await self._health.failed(error)
+        else:  # the caller has left: no verdict
+            await self._health.leave_open()

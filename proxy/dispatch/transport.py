@@ -6,7 +6,7 @@ import socket
 import ssl
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Protocol
+from typing import Protocol, Self
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -37,8 +37,8 @@ class Tap(Protocol):
 
 
 class Reply:
-    """An upstream's response whose headers have come. ``close`` it always; one that was read to its end gives
-    its connection back."""
+    """An upstream's response whose headers have come. It is a context that closes it, as ``close`` does: one that was
+    read to its end gives its connection back."""
 
     def __init__(self, response: aiohttp.ClientResponse, closing: set[asyncio.Task[None]]) -> None:
         self._closing = closing
@@ -113,6 +113,12 @@ class Reply:
     def close(self) -> None:
         if self._settling is None:
             self._release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _overheard(self, take: Callable[[bytes], bool]) -> Callable[[bytes], bool]:
         tap = self._tap

@@ -89,7 +89,7 @@ class Inference:
 
     async def _stream(self, request: web.Request, job: "_Job") -> web.StreamResponse:
         turn = self._turn(job, self._caller.stream)
-        outlet = Outlet(request, job.record, web.StreamResponse(headers=STREAMED))
+        outlet = Outlet(request, job.record, _Streamed(headers=STREAMED))
         try:
             async with self._watchdog.watch(turn, outlet, self._patience) as watched:
                 await self._converse(job, turn, watched, outlet, outlet)
@@ -181,7 +181,7 @@ class Inference:
         outgoing: Outgoing | None = None
         asked, waited = time.monotonic(), 0.0
         while True:
-            async with self._dispatcher.admitted(deployment, record.caller):
+            async with await self._dispatcher.admission(deployment, record.caller):
                 if outgoing is None:
                     waited = time.monotonic() - asked
                     outgoing = turn.begin(deployment.upstream, partial(_served, deployment, record.started))
@@ -207,8 +207,9 @@ class Inference:
     ) -> RoundEnd:
         """One request to an upstream and what it comes to. ``headers`` go along with the dialect's own."""
         try:
-            async with watched.asking(), self._dispatcher.send(deployment, outgoing, headers) as reply:
-                end = await self._answer(turn, reply, sink, deployment.label)
+            async with watched.asking():
+                with await self._dispatcher.send(deployment, outgoing, headers) as reply:
+                    end = await self._answer(turn, reply, sink, deployment.label)
         except Refused as refused:
             again = turn.refused(refused.error)
             end = RoundEnd(b"", again, mends=refused.error) if again else RoundEnd(b"", error=refused.error)
@@ -241,6 +242,12 @@ class _Job:
     group: Group
     ready: float
     visit: Visit | None
+
+
+class _Streamed(web.StreamResponse):
+    """Its headers go out together with what is written first."""
+
+    _send_headers_immediately = False
 
 
 class _Collected:

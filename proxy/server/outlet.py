@@ -57,6 +57,10 @@ class Outlet:
             self._transport = self._request.transport
         return self._writer
 
+    async def commit(self) -> None:
+        """Sends the headers, though there is nothing else to be sent yet."""
+        (await self.open()).send_headers()
+
     def send(self, data: bytes) -> bool:
         """Sends whole messages past aiohttp's writer, which has to be awaited, if the headers are out and the caller
         keeps up."""

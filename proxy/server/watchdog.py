@@ -6,9 +6,9 @@ times are true to a quarter of a second, and watching costs an answer nothing.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from proxy.config.settings import Timeouts
@@ -65,14 +65,16 @@ class Patience:
 
 @dataclass(slots=True, eq=False)
 class Watched:
-    """An answer under way, and what was seen of it at the last look. ``base`` is the progress that was there
-    before the upstream was asked this time."""
+    """An answer under way while this context lasts, and what was seen of it at the last look. ``base`` is the
+    progress that was there before the upstream was asked this time. Leaving it raises the time-out, or whatever else
+    it was expired with."""
 
+    among: set["Watched"]
     turn: Turn
     outlet: Outlet | None
     patience: Patience
-    scope: Scope
     started: float
+    scope: Scope = field(default_factory=Scope)
     asked: Scope | None = None
     base: int = 0
     progress: int = 0
@@ -80,6 +82,15 @@ class Watched:
     chunks: int = 0
     spoke: float = 0.0
     stalled: float | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.scope.__aenter__()
+        self.among.add(self)
+        return self
+
+    async def __aexit__(self, *exception: Any) -> None:
+        self.among.discard(self)
+        await self.scope.__aexit__(*exception)
 
     def asking(self) -> Scope:
         """While this lasts an upstream is to answer: how long it may be silent is limited."""
@@ -100,18 +111,10 @@ class Watchdog:
     def __len__(self) -> int:
         return len(self._answers)
 
-    @asynccontextmanager
-    async def watch(self, turn: Turn, outlet: Outlet | None, patience: Patience) -> AsyncIterator[Watched]:
-        """Watches an answer while the context lasts; ``outlet`` is None for one that is not streamed. Raises
-        the time-out, or whatever else it was expired with."""
+    def watch(self, turn: Turn, outlet: Outlet | None, patience: Patience) -> Watched:
+        """Watches an answer while the context lasts; ``outlet`` is None for one that is not streamed."""
         now = time.monotonic()
-        async with Scope() as scope:
-            watched = Watched(turn, outlet, patience, scope, started=now, spoke=now)
-            self._answers.add(watched)
-            try:
-                yield watched
-            finally:
-                self._answers.discard(watched)
+        return Watched(self._answers, turn, outlet, patience, started=now, spoke=now)
 
     def expire_all(self, error: ProxyError) -> None:
         for watched in self._answers:
@@ -155,7 +158,7 @@ class Watchdog:
     async def _speak(self, watched: Watched, outlet: Outlet, now: float) -> None:
         if not outlet.opened:
             if now - watched.started >= watched.patience.commit_after:
-                await outlet.open()
+                await outlet.commit()
                 watched.spoke = now
         elif watched.turn.chunks != watched.chunks:
             watched.chunks = watched.turn.chunks
