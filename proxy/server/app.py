@@ -51,7 +51,17 @@ def create_app(
     app.on_response_prepare.append(cors.label_for_browsers(config))
     for caller in callers:
         inference = Inference(
-            caller, config, router, limits, attempts, dispatcher, watchdog, caching, metrics, observing.observers
+            caller,
+            config,
+            router,
+            limits,
+            attempts,
+            dispatcher,
+            watchdog,
+            lasting.batch,
+            caching,
+            metrics,
+            observing.observers,
         )
         app.add_routes([web.post(route, inference.handle) for route in caller.routes])
     app.add_routes(Ops(router, metrics, state).routes())

@@ -22,6 +22,7 @@ from proxy.dispatch.dispatcher import Dispatcher, Refused
 from proxy.dispatch.router import Group, Router
 from proxy.dispatch.transport import Reply
 from proxy.errors import Internal, InvalidRequest, ProxyError, TooManyStreams
+from proxy.server.batch import Batch
 from proxy.server.body import read_body
 from proxy.server.caching import Caching, Visit
 from proxy.server.key_limits import KeyLimits
@@ -56,6 +57,7 @@ class Inference:
         attempts: Attempts,
         dispatcher: Dispatcher,
         watchdog: Watchdog,
+        batch: Batch,
         caching: Caching,
         metrics: Metrics,
         observers: Observers,
@@ -67,6 +69,7 @@ class Inference:
         self._attempts = attempts
         self._dispatcher = dispatcher
         self._watchdog = watchdog
+        self._batch = batch
         self._caching = caching
         self._metrics = metrics
         self._observers = observers
@@ -89,7 +92,7 @@ class Inference:
 
     async def _stream(self, request: web.Request, job: "_Job") -> web.StreamResponse:
         turn = self._turn(job, self._caller.stream)
-        outlet = Outlet(request, job.record, _Streamed(headers=STREAMED))
+        outlet = Outlet(request, job.record, _Streamed(headers=STREAMED), self._batch)
         try:
             async with self._watchdog.watch(turn, outlet, self._patience) as watched:
                 await self._converse(job, turn, watched, outlet, outlet)
@@ -122,7 +125,7 @@ class Inference:
     async def _whole(self, request: web.Request, job: "_Job") -> web.StreamResponse:
         turn = self._turn(job, self._caller.whole)
         response = web.Response(content_type="application/json")
-        outlet = Outlet(request, job.record, response)
+        outlet = Outlet(request, job.record, response, self._batch)
         body = _Collected()
         async with self._watchdog.watch(turn, None, self._patience) as watched:
             await self._converse(job, turn, watched, body, outlet)

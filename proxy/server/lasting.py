@@ -11,6 +11,7 @@ from proxy.dispatch.accounts import Accounts
 from proxy.dispatch.cache.store import MemoryStore, Store
 from proxy.dispatch.cooldowns import Cooldowns, LocalCooldowns
 from proxy.dispatch.transport import Transport
+from proxy.server.batch import Batch
 from proxy.server.state import State
 from proxy.server.watchdog import Watchdog
 from proxy.telemetry.events import LoginEvents, SharingEvents
@@ -33,6 +34,7 @@ class Lasting:
         self.cooldowns: Cooldowns = self.sharing or LocalCooldowns()
         self.store = _store(self.sharing)
         self.watchdog = Watchdog(metrics.looked)
+        self.batch = Batch()
         metrics.streams.set_function(lambda: len(self.watchdog))
         self.tls = certified(config.tls) if config.tls is not None else None
         self._watching: asyncio.Task[None] | None = None

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from aiohttp import HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
 
+from proxy.server.batch import Batch
 from proxy.server.connection import Connection
 from proxy.telemetry.record import Record
 
@@ -21,10 +22,21 @@ class Outlet:
     ``opened`` once the headers are out.
     """
 
-    __slots__ = ("_chunked", "_connection", "_record", "_request", "_transport", "_writer", "response", "writing")
+    __slots__ = (
+        "_batch",
+        "_chunked",
+        "_connection",
+        "_record",
+        "_request",
+        "_transport",
+        "_writer",
+        "response",
+        "writing",
+    )
 
-    def __init__(self, request: web.Request, record: Record, response: web.StreamResponse) -> None:
+    def __init__(self, request: web.Request, record: Record, response: web.StreamResponse, batch: Batch) -> None:
         self.writing = False
+        self._batch = batch
         self.response = response
         self._writer: AbstractStreamWriter | None = None
         self._transport: asyncio.Transport | None = None
@@ -68,7 +80,7 @@ class Outlet:
         if transport is None or self._connection.behind or transport.is_closing():
             return False
         self._record.sent += len(data)
-        transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+        self._batch.write(transport, b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
         return True
 
     async def write(self, data: bytes) -> None:
@@ -78,6 +90,7 @@ class Outlet:
             record.first_write = time.monotonic()
         writer = self._writer or await self.open()
         record.sent += len(data)
+        self._batch.flush()
         self.writing = True
         await writer.write(data)
         await writer.drain()  # it would not by itself: it does not know what was sent past it
@@ -87,6 +100,7 @@ class Outlet:
         """A comment that no client takes for an event; skipped while the caller does not read, so that it never
         waits."""
         if not (self.writing or self._connection.behind):
+            self._batch.flush()
             await (await self.open()).write(KEEPALIVE)
 
     def abort(self) -> None:
@@ -97,6 +111,7 @@ class Outlet:
     async def close(self) -> None:
         """Ends the response; returns when all of it was taken."""
         await self.open()
+        self._batch.flush()
         self.writing = True
         await self.response.write_eof()
         self.writing = False

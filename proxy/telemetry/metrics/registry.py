@@ -153,8 +153,8 @@ class Metrics:
             children.first_token.observe(first_token, exemplar)
             gen_ai.first_token.observe(first_token, exemplar)
         if usage.prompt or usage.completion:
-            gen_ai.input.observe(usage.prompt, exemplar)
-            gen_ai.output.observe(usage.completion, exemplar)
+            gen_ai.input.observe(usage.prompt)
+            gen_ai.output.observe(usage.completion)
 
     def _of(self, model: str | None) -> ModelChildren:
         return self._children.get(model or OTHER) or self._children[OTHER]
