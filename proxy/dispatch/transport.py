@@ -206,6 +206,11 @@ class Transport:
             raise _told(error, urlsplit(url).netloc) from None
         return Reply(response, self._closing)
 
+    async def settled(self) -> None:
+        """Returns when the responses of all answers that are over have ended, or have been given up."""
+        if self._closing:
+            await asyncio.wait(set(self._closing))
+
     async def close(self) -> None:
         for task in self._closing:
             task.cancel()

@@ -69,6 +69,7 @@ def create_app(
 
     async def lifetime(_: web.Application) -> AsyncIterator[None]:
         yield
+        await lasting.transport.settled()  # until then they are listened to
         await observing.close()
 
     app.cleanup_ctx.append(lifetime)

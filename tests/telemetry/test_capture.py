@@ -296,11 +296,15 @@ def test_other_providers_have_a_folder_of_their_own(
     assert "lanted" not in "".join(body_of(recording).decode() for recording in recordings)
 
 
-def test_the_last_are_written_at_the_end(launch: Launch, tmp_path: Path) -> None:
-    proxy = launch(STACKSPOT + CAPTURE)
-    ask(proxy, "capture-last", model="chat")
+def test_the_last_are_written_at_the_end(
+    launch: Launch, tmp_path: Path, provider: Provider, correlation_id: str
+) -> None:
+    """Also where the upstream has not closed its response yet."""
+    proxy = launch(MODELS.format(base=provider.base_url) + CAPTURE, env={"KEY": PLANTED_KEY})
+    provider.script(correlation_id, {"text": SAID, "linger_s": 5})
+    timed(proxy, correlation_id, model="gpt")
     assert 0 == proxy.stop()
-    assert 1 == len(list((tmp_path / "captured").glob("*.json")))
+    assert 1 == len(list((tmp_path / "captured" / "openai").glob("*.json")))
 
 
 def test_a_folder_that_cannot_be_written_is_told_once(launch: Launch, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import orjson
 from proxy import __version__
 from proxy.telemetry.capture.scrub import without_secrets, without_text
 from proxy.telemetry.encoding import iso
+from proxy.telemetry.files import write_whole
 
 FILES_KEPT = 200
 BYTES_KEPT = 64 * 1024 * 1024
@@ -45,14 +46,7 @@ class Recordings:
     def write(self, path: Path, recording: Recording) -> None:
         """Raises ``OSError``."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".part")
-        try:
-            unfinished.write_bytes(orjson.dumps(self._content(recording)))
-            unfinished.chmod(0o640)
-            unfinished.replace(path)
-        except OSError:
-            unfinished.unlink(missing_ok=True)
-            raise
+        write_whole(path, orjson.dumps(self._content(recording)))
 
     def _content(self, recording: Recording) -> dict[str, object]:
         body = b"".join(data for _, data in recording.chunks)

@@ -11,6 +11,7 @@ import structlog
 from proxy.config import Config
 from proxy.telemetry.backlog import Backlog
 from proxy.telemetry.encoding import iso, ms, to_json
+from proxy.telemetry.files import FILE_MODE, write_whole
 from proxy.telemetry.record import Record
 from proxy.telemetry.runs.manifest import manifest, new_run_id
 from proxy.telemetry.texts import Texts
@@ -20,7 +21,6 @@ log = structlog.get_logger()
 LINES_HELD = 10_000
 BYTES_HELD = 32 * 1024 * 1024
 CLOSE_S = 2.0
-FILE_MODE = 0o640  # with LOG_MESSAGES it holds what people wrote
 
 
 class RunRecords:
@@ -129,8 +129,7 @@ class RunRecords:
     def _write_manifest(self) -> None:
         if not self._described:
             made_with = manifest(self._run_id, self._started, self._config)
-            path = self._folder / "manifest.json"
-            path.write_bytes(orjson.dumps(made_with, option=orjson.OPT_INDENT_2) + b"\n")
+            write_whole(self._folder / "manifest.json", orjson.dumps(made_with, option=orjson.OPT_INDENT_2) + b"\n")
             self._described = True
 
     def _open(self) -> int:
