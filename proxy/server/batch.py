@@ -18,7 +18,7 @@ class Batch:
         self._writes: list[tuple[asyncio.Transport, bytes]] = []
 
     def write(self, transport: asyncio.Transport, data: bytes) -> None:
-        """Before anything is written in another way, ``flush`` it."""
+        """``data`` becomes a chunk of HTTP/1.1. Before anything is written in another way, ``flush`` it."""
         writes = self._writes
         if not writes:
             self._loop.call_soon(self.flush)
@@ -32,4 +32,4 @@ class Batch:
             self._writes = []
             for transport, data in writes:
                 if not transport.is_closing():
-                    transport.write(data)
+                    transport.write(b"%x\r\n%b\r\n" % (len(data), data))

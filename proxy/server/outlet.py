@@ -24,7 +24,6 @@ class Outlet:
 
     __slots__ = (
         "_batch",
-        "_chunked",
         "_connection",
         "_record",
         "_request",
@@ -42,7 +41,6 @@ class Outlet:
         self._transport: asyncio.Transport | None = None
         assert isinstance(request.protocol, Connection), "it is made for no others"
         self._connection = request.protocol
-        self._chunked = True
         self._request = request
         self._record = record
 
@@ -65,8 +63,8 @@ class Outlet:
                 self.response.force_close()  # the end of the connection is the only end that such a caller can see
             self._writer = await self.response.prepare(self._request)
             assert self._writer is not None, "a response is prepared for one request"
-            self._chunked = self.response.headers.get("transfer-encoding") == "chunked"
-            self._transport = self._request.transport
+            if self.response.headers.get("transfer-encoding") == "chunked":
+                self._transport = self._request.transport
         return self._writer
 
     async def commit(self) -> None:
@@ -77,10 +75,10 @@ class Outlet:
         """Sends whole messages past aiohttp's writer, which has to be awaited, if the headers are out and the caller
         keeps up."""
         transport = self._transport
-        if transport is None or self._connection.behind or transport.is_closing():
+        if transport is None or self._connection.behind:
             return False
         self._record.sent += len(data)
-        self._batch.write(transport, b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+        self._batch.write(transport, data)
         return True
 
     async def write(self, data: bytes) -> None:

@@ -34,6 +34,10 @@ class Wire:
         return default
 
 
+def chunks(*datas: bytes) -> list[bytes]:
+    return [b"%x\r\n%b\r\n" % (len(data), data) for data in datas]
+
+
 async def test_writes_wait_for_the_end_of_the_turn() -> None:
     batch, got = Batch(), list[bytes]()
     one, other = Wire(got), Wire(got)
@@ -42,10 +46,10 @@ async def test_writes_wait_for_the_end_of_the_turn() -> None:
         batch.write(wire, data)
     assert not got
     await asyncio.sleep(0)
-    assert [b"1", b"2", b"3"] == got
+    assert chunks(b"1", b"2", b"3") == got
     batch.write(writes[0][0], b"4")
     await asyncio.sleep(0)
-    assert [b"1", b"2", b"3", b"4"] == got
+    assert chunks(b"1", b"2", b"3", b"4") == got
 
 
 async def test_many_do_not_wait() -> None:
@@ -65,7 +69,7 @@ async def test_a_caller_that_has_left_is_left_out() -> None:
         batch.write(wire, b"x")
     gone.close()
     await asyncio.sleep(0)
-    assert ([], [b"x"]) == (gone.got, here.got)
+    assert ([], chunks(b"x")) == (gone.got, here.got)
 
 
 @pytest.mark.parametrize(
