@@ -4,11 +4,15 @@ from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from proxy.core.answer import Usage
 from proxy.core.call import AssistantText, ToolCall, ToolChoice, ToolResult, UserText
 from proxy.core.callers.chat import Chat
 from proxy.core.dialect import Round
 from proxy.core.turn import Turn
+from proxy.core.upstreams import openai_stream
 from proxy.core.upstreams.openai import OpenAI
 from proxy.errors import ProxyError
 from tests.core.test_chat_answer import deltas, frames
@@ -78,6 +82,52 @@ STREAMS: dict[str, tuple[bytes, bytes, str | None]] = {
 def test_relayed_streams(case: str) -> None:
     wire, out, code = STREAMS[case]
     assert (out, code) == (same_however_cut(wire, relay, pairs=False) if wire else relay([]))
+
+
+FRAMES = {
+    "text": OLA,
+    "nothing": BLANK,
+    "two at once": OLA + chunk({"content": ", "}),
+    "text and nothing": OLA + BLANK,
+    "a comment": b": hi\n\n",
+    "CR LF": OLA.replace(b"\n", b"\r\n"),
+    "a blank line more": OLA + b"\n",
+    "a blank line before": b"\n" + OLA,
+    "blank lines": b"\n\n\n\n",
+    "half a frame": OLA[:-20],
+    "text and a beginning": OLA + b"data: {",
+    "the end of a line": OLA[:-1],
+    "spaced": b'data: {"choices": [{"delta" : {"content" : "x"}, "finish_reason" : null}]}\n\n',
+    "usage on the way": chunk({"content": "x"}, usage=None),
+    "usage": USAGE,
+    "an error": b'data: {"error": {"message": "overloaded"}}\n\n',
+    "an error beside text": chunk({"content": "x"}, error={"message": "overloaded"}),
+    "not UTF-8": chunk({"content": "x"}).replace(b'"x"', b'"\xff"'),
+    "no JSON": b'data: {"delta" nope\n\n',
+    "finished": STOP,
+    "finished, spaced": b'data: {"choices": [{"delta": {}, "finish_reason" : "stop"}]}\n\n',
+    "done": DONE,
+}
+
+
+@settings(max_examples=300)
+@given(st.sampled_from(["text", "spaced"]), st.lists(st.sampled_from(sorted(FRAMES)), max_size=8))
+def test_reads_of_plain_frames_take_a_shorter_way(first: str, names: list[str]) -> None:
+    """And come out as if each had been looked at."""
+
+    def run() -> tuple[bytes, str | None, int, bool, Usage, str | None]:
+        turn, _ = turn_for()
+        out = b"".join(turn.receive_data(read) for read in reads)
+        events, progressed = turn.events, turn.progress > 0
+        end = turn.receive_eof()
+        code, model = end.error.code if end.error else None, turn.finish.model if turn.finish else None
+        return out + end.out, code, events, progressed, turn.usage, model
+
+    reads = [FRAMES[first], *(FRAMES[name] for name in names)]
+    short = run()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(openai_stream, "_plain_frames", lambda _: 0)
+        assert run() == short
 
 
 def test_relayed_with_CR_LF() -> None:  # noqa: N802 - the line ending's own name

@@ -17,7 +17,7 @@ BODY_LIMIT = 64 * 1024 * 1024
 
 _FRAME_END = re.compile(rb"\r?\n(?:\r?\n)+")
 _EMPTY = re.compile(rb'"delta"\s*:\s*\{\s*(?:(?:"role"\s*:\s*"\w+"|"\w+"\s*:\s*(?:""|null))\s*(?:,\s*)?)*\}')
-_OF_NOTE = re.compile(rb'"usage"|"error"|\[DONE\]|"finish_reason"\s*:\s*"')
+_REASON = re.compile(rb'"finish_reason"\s*:\s*"')
 _REASONS: Mapping[str, FinishReason] = {
     "stop": "stop",
     "tool_calls": "tool_calls",
@@ -95,6 +95,11 @@ class FrameRelay(_Reading):
     def receive_data(self, data: bytes) -> None:
         if self.ended:
             return
+        if self.progress and self._answered_by is not None and not self._held and (frames := _plain_frames(data)):
+            self.events += frames  # as nearly always
+            self.progress += len(data)
+            self._sink.frames(data, frames)
+            return
         self._held += data
         ends = [found.end() for found in _FRAME_END.finditer(self._held, self._searched)]
         start = 0
@@ -142,7 +147,7 @@ class FrameRelay(_Reading):
             self.ended = True
             self._error = UpstreamBroken(f"{self._model!r} sent an event that cannot be read")
             return False
-        if self._answered_by is not None and not _OF_NOTE.search(frame):
+        if self._answered_by is not None and not _of_note(frame):
             return True
         if (data := _data_of(frame)) is None:
             return True
@@ -174,6 +179,22 @@ class FrameRelay(_Reading):
             self._sink.frames(b"".join(self._waiting), len(self._waiting))
             self._waiting.clear()
             self._waiting_size = 0
+
+
+def _of_note(data: bytes) -> bool:
+    """There may be something in it that the reader has to know of."""
+    return b'"usage"' in data or b'"error"' in data or b"[DONE]" in data or _REASON.search(data) is not None
+
+
+def _plain_frames(data: bytes) -> int:
+    """How many frames these bytes are, if they are whole ones, each with a piece of the answer and nothing of note;
+    0 if not, or if that takes a closer look."""
+    if not data.endswith(b"\n\n") or _of_note(data):
+        return 0
+    frames = data.count(b"\n\n")
+    if data.count(b'"delta"') != frames or _EMPTY.search(data) or not (data.isascii() or _is_text(data)):
+        return 0
+    return frames
 
 
 class BodyRelay(_Reading):
