@@ -198,7 +198,7 @@ class Turn:
         """Ends the answer with an error: what is still due to the caller, and behind it the error if something
         went out before or the caller's response is ``opened``. Without either nothing has to be said here: the
         error can become the response itself."""
-        if self._readers and not self.round_over:
+        if self._readers and not self._round.over:
             self._reader.receive_error(error)
             self._finish()
         out = self._take()
