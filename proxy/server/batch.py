@@ -31,5 +31,8 @@ class Batch:
         if writes:
             self._writes = []
             for transport, data in writes:
-                if not transport.is_closing():
-                    transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+                try:
+                    if not transport.is_closing():
+                        transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+                except RuntimeError:  # it takes no more: its answer has a hole, those of the others shall not
+                    transport.abort()

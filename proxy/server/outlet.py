@@ -75,7 +75,7 @@ class Outlet:
         """Sends whole messages past aiohttp's writer, which has to be awaited, if the headers are out and the caller
         keeps up."""
         transport = self._transport
-        if transport is None or self._connection.behind:
+        if transport is None or self._connection.behind or transport.is_closing():
             return False
         self._record.sent += len(data)
         self._batch.write(transport, data)

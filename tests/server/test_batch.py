@@ -19,9 +19,13 @@ class Wire:
     def __init__(self, got: list[bytes] | None = None) -> None:
         self.got = [] if got is None else got
         self.closed = False
+        self.aborted = False
+        self.broken = False
 
     def write(self, data: bytes) -> None:
         assert not self.closed
+        if self.broken:
+            raise RuntimeError("Cannot call write() after write_eof()")
         self.got.append(data)
 
     def is_closing(self) -> bool:
@@ -29,6 +33,9 @@ class Wire:
 
     def close(self) -> None:
         self.closed = True
+
+    def abort(self) -> None:
+        self.aborted = True
 
     def get_extra_info(self, name: str, default: object = None) -> object:
         return default
@@ -72,6 +79,17 @@ async def test_a_caller_that_has_left_is_left_out() -> None:
     assert ([], chunks(b"x")) == (gone.got, here.got)
 
 
+async def test_a_write_that_fails_costs_nobody_else_a_token() -> None:
+    """And its own answer, which has a hole now, is not ended as if it were whole."""
+    batch, broken, here = Batch(), Wire(), Wire()
+    broken.broken = True
+    wires: list[Any] = [broken, here]
+    for wire in wires:
+        batch.write(wire, b"x")
+    await asyncio.sleep(0)
+    assert (True, chunks(b"x"), False) == (broken.aborted, here.got, here.aborted)
+
+
 @pytest.mark.parametrize(
     ("then", "told"),
     {
@@ -91,12 +109,15 @@ async def test_nothing_overtakes_what_waits(then: Callable[[Outlet], Awaitable[N
         del wire.got[:]
         assert outlet.send(b"second")
         await then(outlet)
-        over.set_result(b"".join(wire.got))
+        got, wire.closed = b"".join(wire.got), True
+        over.set_result((got, outlet.send(b"late")))
         return outlet.response
 
     connection = Connection(web.Server(handle), 5, operators=True)
     connection.connection_made(wire)
     connection.data_received(b"POST / HTTP/1.1\r\nhost: proxy\r\n\r\n")
-    assert b"6\r\nsecond\r\n" + told == await asyncio.wait_for(over, 5)
+    got, taken = await asyncio.wait_for(over, 5)
+    assert b"6\r\nsecond\r\n" + told == got
+    assert not taken, "a caller who is about to go must not keep the upstream at it"
     connection.connection_lost(None)
     await asyncio.sleep(0)
