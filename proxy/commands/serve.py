@@ -3,6 +3,8 @@
 import argparse
 import contextlib
 import gc
+import json
+import shlex
 import sys
 from dataclasses import replace
 from functools import partial
@@ -27,10 +29,9 @@ _TRY_IT = """\
 
   The proxy listens on {url}{page}
 
-  curl -N {url}/v1/chat/completions \\
-    -H 'content-type: application/json' -H '{header}: demo-1' \\{key}
-    -d '{{"model": "{model}", "stream": true, "messages": [{{"role": "user", "content": "Hello!"}}]}}'
+  {command}
 """
+_NEXT_LINE = " \\\n    "
 
 
 class Redaction:
@@ -75,23 +76,32 @@ async def run(options: argparse.Namespace) -> int:
 
         def on_ready(url: str) -> None:
             _settle_collector()
-            structlog.get_logger().info("server.listening", url=url)
             if logs.for_people(config.log_format):
-                print(_try_it(config, url), flush=True)
+                structlog.get_logger().info("server.listening", url=url)
+                print(_TRY_IT.format(url=url, page=_page(config), command=_example(config, url)), flush=True)
+            else:  # nothing but JSON goes out
+                command = _example(config, url).replace(_NEXT_LINE, " ")
+                structlog.get_logger().info("server.listening", url=url, example=command)
 
         await serve(Service(config), on_ready=on_ready, load=load)
     return 0
 
 
-def _try_it(config: Config, url: str) -> str:
-    keyed = config.master_key or config.api_keys
-    return _TRY_IT.format(
-        url=url,
-        page=" (a page to try a chat)" if config.page else "",
-        header=config.correlation.header,
-        model=config.models[0].name,
-        key='\n    -H "authorization: Bearer $PROXY_API_KEY" \\' if keyed else "",
-    )
+def _page(config: Config) -> str:
+    return " (a page to try a chat)" if config.page else ""
+
+
+def _example(config: Config, url: str) -> str:
+    """A command line that asks the first model, over several lines."""
+    body = {"model": config.models[0].name, "stream": True, "messages": [{"role": "user", "content": "Hello!"}]}
+    parts = [
+        f"curl -N {url}/v1/chat/completions",
+        f"-H 'content-type: application/json' -H '{config.correlation.header}: demo-1'",
+        f"-d {shlex.quote(json.dumps(body, ensure_ascii=False))}",
+    ]
+    if config.master_key or config.api_keys:
+        parts.insert(2, '-H "authorization: Bearer $PROXY_API_KEY"')
+    return _NEXT_LINE.join(parts)
 
 
 def _settle_collector() -> None:

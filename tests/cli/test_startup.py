@@ -1,6 +1,7 @@
 """``validate_on_start``: the same pings before the proxy serves, and what it says when one fails."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -54,3 +55,18 @@ def test_a_demo_validates_its_simulator(tmp_path: Path) -> None:
     proxy = Proxy(env={}, cwd=tmp_path, arguments=["--demo"])
     assert [] == proxy.events(event="check.failed")
     assert 0 == proxy.stop()
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_the_start_names_the_address_and_a_command_that_works(tmp_path: Path, form: str) -> None:
+    """Not only at a terminal: a CI and a log file get them too."""
+    proxy = Proxy(env={"LOG_FORMAT": form}, cwd=tmp_path, arguments=["--demo"])
+    if form == "json":
+        (listening,) = proxy.events(event="server.listening")
+        command = listening["example"]
+    else:
+        command = proxy.wait_for(r"(?s)curl -N .*?Hello!\"}]}'")[0]
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=20)
+    assert 0 == proxy.stop()
+    assert proxy.url in command
+    assert "data: [DONE]" in done.stdout, done.stderr
