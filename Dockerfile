@@ -9,7 +9,8 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
 WORKDIR /build
 COPY requirements.lock .
 RUN python -m venv --without-pip /opt/venv \
-    && pip --python /opt/venv/bin/python install --only-binary=:all: --require-hashes --no-compile -r requirements.lock
+    && pip --python /opt/venv/bin/python install --only-binary=:all: --no-deps --require-hashes --no-compile \
+        -r requirements.lock
 COPY config.yaml /app/
 COPY proxy /app/proxy
 # Once here, since nothing can be written there; with hashes in place of times, so that the same source gives the same.

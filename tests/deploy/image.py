@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from tests.support.processes import ROOT
 
 DOCKERFILE = ROOT / "Dockerfile"
+BASE_BIN = "/usr/local/bin"
+"""Where the base image has ``python`` and ``pip``; many machines have only ``python3``."""
 UNPRIVILEGED = "setpriv --reuid={0} --regid={1} --clear-groups --no-new-privs --bounding-set=-all --inh-caps=-all"
 
 
@@ -73,6 +75,9 @@ def _build(stage: Stage) -> Iterator[str]:
     yield f"mount -t overlay overlay -o lowerdir=/,upperdir={view}/upper,workdir={view}/work {root}"
     yield f"mount --rbind /dev {root}/dev"
     yield f"chmod 755 {root}/root; rm -rf {root}/app {root}/opt/venv"  # this machine's Python may live in /root
+    yield f"mkdir -p {root}{BASE_BIN}"
+    for name, command in (("python", sys._base_executable), ("pip", f"{sys.executable} -m pip")):
+        yield f"printf '#!/bin/sh\\nexec {command} \"$@\"\\n' > {root}{BASE_BIN}/{name}; chmod 755 {root}{BASE_BIN}/{name}"
     where = "/"
     for instruction, text in stage.steps:
         if instruction == "WORKDIR":
@@ -100,7 +105,7 @@ def _copy(root: str, where: str, words: list[str]) -> Iterator[str]:
 
 def _path(stage: Stage) -> str:
     """The base image's Python is the first in its PATH."""
-    return f"PATH={stage.env.get('PATH', '').replace('$PATH', '')}{sys.base_prefix}/bin:{os.environ['PATH']}"
+    return f"PATH={stage.env.get('PATH', '').replace('$PATH', '')}{BASE_BIN}:{os.environ['PATH']}"
 
 
 def _expanded(value: str) -> str:
