@@ -1,6 +1,7 @@
 """Fixtures that more than one folder uses: the real processes, and an id of its own for every test."""
 
 import itertools
+import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -8,7 +9,10 @@ import pytest
 
 from tests.support import leaks
 from tests.support.processes import CREDENTIALS, ROOT, Proxy, StandIn
+from tests.support.tools import WITHOUT_TOOLS
 
+collect_ignore = ["deploy", "page"] if os.environ.get(WITHOUT_TOOLS) else []
+"""Their imports belong to what ``make test`` does not install."""
 ONCE = "router_settings: {num_retries: 0}\n"
 _COUNT = itertools.count(1)
 Launch = Callable[..., Proxy]

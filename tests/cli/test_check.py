@@ -14,7 +14,8 @@ from tests.cli.run import Ended, run
 from tests.support.processes import CREDENTIALS, ROOT, StandIn
 from tests.support.provider.certificate import self_signed
 from tests.support.provider.process import Provider
-from tests.support.redis_server import RedisServer, require_redis
+from tests.support.redis_server import RedisServer
+from tests.support.tools import require
 
 CHAT = "  - model_name: chat\n    litellm_params: {model: stackspot/agent}\n"
 GPT = '  - model_name: gpt\n    litellm_params: {{model: openai/gpt-4, api_base: "{base}", api_key: os.environ/KEY}}\n'
@@ -143,7 +144,7 @@ def test_any_answer_of_a_provider_counts(all_wrong: Ended) -> None:
 
 
 def test_redis(tmp_path: Path, provider: Provider) -> None:
-    require_redis()
+    require("redis")
     server = RedisServer(tmp_path, password="planted%word")
     (tmp_path / "config.yaml").write_text(models(GPT.format(base=provider.base_url)))
 

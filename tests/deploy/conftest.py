@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests.deploy.prometheus import PROXIES, Prometheus, require_prometheus
+from tests.deploy.prometheus import PROXIES, Prometheus
 from tests.deploy.scenarios import LONELY, REJECTED, SCENARIOS, WELL, Load, Scenario, start
 from tests.deploy.shipped import RULES, copy_hurried
 from tests.support.processes import Proxy, StandIn
-from tests.support.redis_server import RedisServer, require_redis
+from tests.support.redis_server import RedisServer
 from tests.support.redis_server import start_redis as start_redis
+from tests.support.tools import require
 
 NOBODY_THERE = "127.0.0.1:9"
 LONGEST_S = 40.0
@@ -37,8 +38,7 @@ class Run:
 @pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """Ends when every alert that is to come has come, or is overdue."""
-    require_prometheus()
-    require_redis()
+    require("prometheus", "redis")
     folder = tmp_path_factory.mktemp("run")
     with ExitStack() as stack:
         stand_in = StandIn(folder)

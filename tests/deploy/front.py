@@ -2,31 +2,26 @@
 
 import os
 import re
-import shutil
 import socket
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
-import pytest
 
 from tests.support.ports import free_port
 from tests.support.processes import CREDENTIALS, ROOT, Process, Proxy
+from tests.support.tools import find_nginx, require
 
 SHIPPED = ROOT / "deploy" / "nginx"
 PLACES = {"listen 8080;": "listen 127.0.0.1:{port};", "/tmp/": "{folder}/"}
 """What a test puts in the place of what is shipped; nothing else of the configuration is changed."""
 
 
-def find_nginx() -> str:
-    """Skips the test on a machine without nginx; in CI, where one belongs, it fails."""
-    found = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-    if found is None:
-        message = "nginx is not installed"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
+def _nginx() -> str:
+    require("nginx")
+    found = find_nginx()
+    assert found is not None, "it was required"
     return found
 
 
@@ -43,7 +38,7 @@ class Nginx(Process):
             text = f"user root;\n{text}"  # its workers have to reach the folder
         (folder / "nginx.conf").write_text(text, encoding="utf-8")
         (folder / "replicas.conf").write_text(replica_lines(replicas), encoding="utf-8")
-        self.command = [find_nginx(), "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", "stderr"]
+        self.command = [_nginx(), "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", "stderr"]
         super().__init__([*self.command, "-g", "daemon off;"], {}, folder)
         self.url = f"http://127.0.0.1:{port}"
         self.client = httpx.Client(base_url=self.url, timeout=30, trust_env=False)

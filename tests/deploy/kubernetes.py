@@ -7,10 +7,10 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from tests.deploy.shipped import KUBERNETES
+from tests.support.tools import require
 
 OVERLAYS = ("dev", "prod", "sidecar")
 EVERYTHING = """\
@@ -28,17 +28,8 @@ TARGETS = (*OVERLAYS, *SETS)
 Resource = dict[str, Any]
 
 
-def require_kubectl() -> None:
-    """Skips the test on a machine without a kubectl that knows kustomize's components; in CI it fails."""
-    if shutil.which("kubectl") is None:
-        message = "kubectl is not installed"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
-
-
 def build(folder: Path) -> list[Resource]:
-    require_kubectl()
+    require("kubectl")
     done = subprocess.run(["kubectl", "kustomize", str(folder)], capture_output=True, text=True, timeout=60)
     assert 0 == done.returncode, done.stderr
     assert "" == done.stderr, "kustomize warns of what will stop working"

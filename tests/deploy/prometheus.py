@@ -1,8 +1,6 @@
 """A real Prometheus, and promtool."""
 
 import math
-import os
-import shutil
 import subprocess
 import time
 from collections.abc import Sequence
@@ -10,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
 from tests.support.ports import free_port
 from tests.support.processes import Process
+from tests.support.tools import require
 
 PROXIES = "stackspot-proxy"
 """The job that the shipped rules know."""
@@ -26,18 +24,8 @@ scrape_configs:
 JOB = "  - {{job_name: {name}, static_configs: [{{targets: [{targets}]}}]}}"
 
 
-def require_prometheus() -> None:
-    """Skips the test on a machine without Prometheus; in CI, where one belongs, it fails."""
-    missing = [name for name in ("prometheus", "promtool") if shutil.which(name) is None]
-    if missing:
-        message = f"{' and '.join(missing)} not installed"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
-
-
 def promtool(*arguments: str, cwd: Path, given: str = "") -> subprocess.CompletedProcess[str]:
-    require_prometheus()
+    require("prometheus")
     return subprocess.run(["promtool", *arguments], cwd=cwd, input=given, capture_output=True, text=True, timeout=30)
 
 
@@ -45,7 +33,7 @@ class Prometheus(Process):
     """Scrapes ``jobs``, names with addresses, and keeps to rules of its folder."""
 
     def __init__(self, cwd: Path, jobs: dict[str, list[str]], rules: Sequence[str], *, interval: str = "500ms") -> None:
-        require_prometheus()
+        require("prometheus")
         listed = [JOB.format(name=name, targets=", ".join(f'"{it}"' for it in found)) for name, found in jobs.items()]
         text = CONFIG.format(interval=interval, rules=", ".join(rules), jobs="\n".join(listed))
         (cwd / "prometheus.yml").write_text(text, encoding="utf-8")

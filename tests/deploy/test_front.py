@@ -22,7 +22,8 @@ from tests.faults.upstream import Beside, Exchange, Steps, Upstream
 from tests.faults.wire import LAST, STACKSPOT, chunk
 from tests.support.chat import PATH, body
 from tests.support.ports import free_port
-from tests.support.redis_server import RedisServer, require_redis
+from tests.support.redis_server import RedisServer
+from tests.support.tools import require
 
 CONFIG = """\
 model_list:
@@ -85,7 +86,7 @@ class Installation:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    require_redis()
+    require("redis", "nginx")
     folder = tmp_path_factory.mktemp("front")
     redis = RedisServer(folder, port=free_port())
     answers = Answers()

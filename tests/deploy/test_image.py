@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from tests.deploy.image import DOCKERFILE, script, stages
 from tests.faults.caller import ask
 from tests.support.ports import free_port
 from tests.support.processes import ROOT, Process
+from tests.support.tools import require
 
 BIN = Path(sys.executable).parent
 LOCKED = re.findall(r"(?m)^([a-z0-9-]+)==(\S+)", (ROOT / "requirements.lock").read_text(encoding="utf-8"))
@@ -57,16 +57,7 @@ class Rehearsed(Process):
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsed]:
-    missing = [tool for tool in ("unshare", "nsenter", "setpriv", "chroot") if shutil.which(tool) is None]
-    if (
-        missing
-        or os.geteuid() != 0
-        or subprocess.run(["unshare", "--mount", "--pid", "--fork", "true"]).returncode != 0
-    ):
-        message = f"needs Linux and root, who may make namespaces; missing: {', '.join(missing) or 'the right'}"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
+    require("namespaces")
     process = Rehearsed(tmp_path_factory.mktemp("image"))
     yield process
     process.stop()

@@ -3,8 +3,6 @@ custom resources, and against what is promised of them."""
 
 import copy
 import json
-import os
-import shutil
 import subprocess
 from dataclasses import fields
 from ipaddress import ip_address, ip_network
@@ -22,6 +20,7 @@ from tests.deploy import prometheus_rule
 from tests.deploy.kubernetes import TARGETS, Resource, containers, of_kind, pod, proxy_of, target
 from tests.deploy.shipped import KUBERNETES, PROMETHEUS, RULES
 from tests.support.processes import CREDENTIALS, ROOT
+from tests.support.tools import require
 
 VERSIONS = ("1.30", "1.32", "1.33", "1.35", "1.37")  # 1.30 is the first with preStop.sleep
 OWN_GROUPS = ("v1", "apps/", "autoscaling/", "networking.k8s.io/", "policy/")
@@ -52,11 +51,7 @@ def test_an_unknown_key_is_noticed() -> None:
 
 def checked(resources: list[Resource]) -> str:
     """What the custom resources' own definitions say against them."""
-    if shutil.which("node") is None or not (CHECK.parent / "node_modules" / ".done").exists():
-        message = "node is not installed, or `make test` has not set up tests/clients/kubernetes"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
+    require("node", "kubernetes packages")
     done = subprocess.run(["node", CHECK], input=json.dumps(resources), capture_output=True, text=True, timeout=60)
     assert 0 == done.returncode, done.stderr
     return done.stdout

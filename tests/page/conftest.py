@@ -1,6 +1,5 @@
 """A Chromium, and tabs of it that note whatever a page should not do."""
 
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -8,6 +7,8 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
+
+from tests.support.tools import require
 
 expect.set_options(timeout=10_000)
 DESKTOP = {"width": 1200, "height": 780}
@@ -50,10 +51,8 @@ Visit = Callable[..., Tab]
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """Once for a file: while it is there, nothing else may run an event loop."""
+    require("chromium")
     path = shutil.which("chromium")
-    if path is None:
-        missing = "chromium is not installed (Debian: apt-get install chromium)"
-        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
     with sync_playwright() as driver:
         # As root there is no sandbox, and in containers little shared memory.
         browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"])

@@ -1,7 +1,6 @@
 """Where callers and operators come in: TLS of the proxy's own, and a port for operators."""
 
 import json
-import shutil
 import socket
 import ssl
 import subprocess
@@ -17,6 +16,7 @@ from tests.server.test_process import run
 from tests.support.chat import PATH, ask, body, frames, stream, text_of
 from tests.support.processes import CREDENTIALS, Proxy, StandIn
 from tests.support.provider.certificate import Certificate, self_signed
+from tests.support.tools import require
 
 TLS = STACKSPOT + "proxy:\n  tls: {cert: cert.pem, key: key.pem}\n"
 ADMIN = STACKSPOT + "proxy:\n  admin: {port: 0}\n"
@@ -46,10 +46,8 @@ def test_callers_are_served_over_tls(secured: Proxy) -> None:
 
 
 def test_curl_takes_it(secured: Proxy, tmp_path: Path) -> None:
-    curl = shutil.which("curl")
-    if curl is None:
-        pytest.skip("curl is not installed")
-    command = [curl, "-sSN", "--cacert", "cert.pem", secured.url + PATH, "-H", "correlation-id: tls"]
+    require("curl")
+    command = ["curl", "-sSN", "--cacert", "cert.pem", secured.url + PATH, "-H", "correlation-id: tls"]
     sent = [*command, "-H", "content-type: application/json", "-d", json.dumps(body(model="chat", stream=True))]
     ended = subprocess.run(sent, cwd=tmp_path, capture_output=True, text=True, timeout=20, check=True)
     assert ended.stdout.endswith("data: [DONE]\n\n")

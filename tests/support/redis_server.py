@@ -1,7 +1,5 @@
 """A real redis-server, for the tests of what replicas share."""
 
-import os
-import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +8,7 @@ import pytest
 
 from tests.support.ports import free_port
 from tests.support.processes import Process
+from tests.support.tools import require
 
 
 class RedisServer(Process):
@@ -34,19 +33,10 @@ class RedisServer(Process):
         self.stop(signal.SIGKILL)
 
 
-def require_redis() -> None:
-    """Skips the test on a machine without redis-server; in CI, where one belongs, it fails."""
-    if shutil.which("redis-server") is None:
-        message = "redis-server is not installed"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
-
-
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """One for all tests, each of which uses a prefix of its own."""
-    require_redis()
+    require("redis")
     server = RedisServer(tmp_path_factory.mktemp("redis"))
     yield server
     server.stop()
@@ -55,7 +45,7 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 @pytest.fixture
 def start_redis(tmp_path: Path) -> Iterator[Callable[..., RedisServer]]:
     """Starts one that the test may stop and let hang as it likes, before the time that it needs one."""
-    require_redis()
+    require("redis")
     started: list[RedisServer] = []
 
     def start(*, port: int | None = None, password: str | None = None) -> RedisServer:
