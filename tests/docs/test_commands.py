@@ -94,7 +94,7 @@ def test_yaml(tmp_path: Path) -> None:
 
 def test_make_run(unused_tcp_port: int, tmp_path: Path) -> None:
     """``make run`` prints its address and a line to try, which works as it stands."""
-    for name in ("Makefile", "proxy", "requirements.lock", ".venv"):
+    for name in ("Makefile", "proxy", "requirements.lock", "pyproject.toml", ".venv"):
         (tmp_path / name).symlink_to(ROOT / name)
     (made,) = set(lines_of("make run"))
     process = Process(
