@@ -25,6 +25,7 @@ _READ_AS: dict[Any, Callable[[Node], Any]] = {
 _FLAGS = ("strict_params", "enforce_max_tokens", "validate_on_start", "page")
 _FOLDERS = ("run_records", "capture")
 _HEADER = re.compile(r"[A-Za-z0-9-]+")
+_SOURCE = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+){0,3}")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@*\s]+")
 _TAKEN = frozenset(
     {"authorization", "connection", "content-length", "content-type", "cookie", "host", "transfer-encoding"}
@@ -95,11 +96,13 @@ def _header(node: Node) -> str | None:
 
 
 def _sources(node: Node) -> tuple[str, ...]:
-    """Headers, or the one place in the body."""
+    """Names of headers and of fields of the body."""
     found = [(item, text) for item in node.items() if (text := item.text())]
     for item, text in found:
-        if text != "metadata.session_id" and not _HEADER.fullmatch(text):
-            raise item.error(f"a header's name or metadata.session_id is expected here, not {text!r}")
+        if not _SOURCE.fullmatch(text):
+            raise item.error(f"a header's name, or a field of the body such as metadata.session_id, not {text!r}")
+        if text.lower() in _TAKEN:
+            raise item.error(f"the header {text!r} has a meaning of its own")
     return tuple(text for _, text in found)
 
 

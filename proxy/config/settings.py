@@ -12,13 +12,27 @@ class ConfigError(Exception):
     """The configuration cannot be used; the message says what, where and what to do."""
 
 
+SESSION_SOURCES = (
+    "x-claude-code-session-id",
+    "session-id",
+    "metadata.session_id",
+    "session_id",
+    "x-session-id",
+    "litellm_session_id",
+    "metadata.user_id",
+    "prompt_cache_key",
+)
+"""What clients send by themselves as their session: Claude Code, Codex, OpenCode, LiteLLM and others."""
+
+
 @dataclass(frozen=True, slots=True)
 class Correlation:
-    """``also_accept`` are other headers, or ``metadata.session_id``, tried in order."""
+    """``also_accept`` names headers and fields of the body that hold a client's session id. They count where
+    ``header`` is absent: the headers among them in order, then the fields in order."""
 
     header: str = "correlation-id"
     required: bool = True
-    also_accept: tuple[str, ...] = ()
+    also_accept: tuple[str, ...] = SESSION_SOURCES
 
 
 @dataclass(frozen=True, slots=True)

@@ -174,11 +174,11 @@ def correlate(inference: Mapping[str, Caller], config: Config, metrics: Metrics)
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path not in inference or request.method != "POST":
             return await handler(request)
-        body = None
-        if correlation.FROM_BODY in rule.also_accept and rule.header not in request.headers:
-            body = await read_body(request, config.timeouts.request_body)
         try:
-            found = correlation.find(rule, request.headers, body)
+            found = correlation.of_header(rule, request.headers) or correlation.of_session_header(rule, request.headers)
+            if found is None and rule.also_accept:
+                body = await read_body(request, config.timeouts.request_body)
+                found = correlation.of_session_field(rule, body)
             if found is None and rule.required and inference[request.path].correlated:
                 raise correlation.missing(rule)
         except CorrelationMissing:
