@@ -229,30 +229,36 @@ class CutOff(ServiceError):
 
 
 class UpstreamError(ProxyError):
+    """``type`` decides whether coding agents repeat: OpenCode and Continue do after ``server_error`` only."""
+
     source = "upstream"
     status = 502
-    type = "upstream_error"
+    type = "server_error"
     code = "upstream_error"
     end_reason = "upstream_error"
     blames = True
 
 
 class UpstreamAuth(UpstreamError):
+    type = "upstream_error"
     code = "upstream_auth"
     hopeless = True
 
 
 class UpstreamForbidden(UpstreamError):
+    type = "upstream_error"
     code = "upstream_forbidden"
     hopeless = True
 
 
 class UpstreamNotFound(UpstreamError):
+    type = "upstream_error"
     code = "upstream_not_found"
     hopeless = True
 
 
 class UpstreamRejected(UpstreamError):
+    type = "upstream_error"
     code = "upstream_rejected"
     hopeless = True
     blames = False
@@ -291,6 +297,7 @@ class UpstreamUnreachable(UpstreamError):
 
 
 class UpstreamTLS(UpstreamError):
+    type = "upstream_error"
     code = "upstream_tls"
     hopeless = True
 
@@ -337,6 +344,7 @@ class InvalidAnswer(UpstreamError):
     wrong with it. Nothing written is nothing to show: then there is no use in asking again. ``fault`` may quote
     the answer: callers are told, logs are not."""
 
+    type = "upstream_error"
     code = "invalid_answer"
     end_reason = "invalid_answer"
     hopeless = True

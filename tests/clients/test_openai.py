@@ -473,7 +473,7 @@ def test_failure_in_mid_stream(
         chunks.extend(stream)
     assert text_of(chunks) == "One two three "
     assert finishes_of(chunks) == []
-    assert (code, "upstream_error", None) == (raised.value.code, raised.value.type, raised.value.param)
+    assert (code, "server_error", None) == (raised.value.code, raised.value.type, raised.value.param)
 
 
 async def test_failure_in_mid_stream_async(async_client: AsyncOpenAI, correlation_id: str, stand_in: StandIn) -> None:

@@ -106,7 +106,7 @@ def test_a_failure_is_told_and_nothing_done() -> None:
     stream.fail(UpstreamTruncated("cut"))
     *_, text, error = frames(stream.take())
     assert {"content": "Hel"} == text["choices"][0]["delta"]
-    assert {"error": {"message": "cut", "type": "upstream_error", "param": None, "code": "upstream_truncated"}} == error
+    assert {"error": {"message": "cut", "type": "server_error", "param": None, "code": "upstream_truncated"}} == error
 
 
 def test_long_text_is_cut_into_chunks_that_line_readers_bear() -> None:

@@ -236,7 +236,7 @@ def test_failure_in_mid_stream(made: dict[str, Any], name: str, code: str) -> No
     stream = made[name]
     assert "".join(stream["pieces"]) == "".join(PIECES)
     assert stream["finish_reasons"] == []
-    assert (True, code, "upstream_error") == (stream["is_api_error"], stream["code"], stream["type"])
+    assert (True, code, "server_error") == (stream["is_api_error"], stream["code"], stream["type"])
 
 
 @pytest.mark.parametrize("name", ["cut_helper", "cut_run_tools"])
