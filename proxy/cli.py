@@ -1,20 +1,23 @@
 """The command line. What a command does stands in ``proxy/commands``, which only the command that runs imports."""
 
 import argparse
-import asyncio
+import contextlib
 import difflib
 import errno
 import importlib
 import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from proxy import __version__
 
 FAILED = 1
 INTERRUPTED = 130  # as shells have it for a command that was stopped by SIGINT
 NOBODY_READS = 141  # and by SIGPIPE
+TERMINATED = 143  # and by SIGTERM
 
 _PROGRAM = "stackspot-proxy"
 _ABOUT = """\
@@ -29,7 +32,7 @@ examples:
   %(prog)s chat --model stackspot --user Hi    one answer, as JSON
 
 Settings come from flags, the environment, .env and config.yaml; the earlier of these wins.
-Exit codes: 0 all is well, 1 it failed, 2 wrong usage, 130 interrupted.
+Exit codes: 0 all is well, 1 it failed, 2 wrong usage, 130 interrupted, 143 terminated.
 """
 _CHAT = """\
 Asks a model and prints one JSON object: output, provider, model, usage, latency_ms, correlation_id.
@@ -52,11 +55,31 @@ called, unless --agents or --prompts asks for it: that costs quota.
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; the exit code."""
-    parser, commands = _parser()
-    options = parser.parse_args(_with_command(parser, list(sys.argv[1:] if argv is None else argv), commands))
-    if options.command == "check" and options.no_network and (options.agents or options.prompts):
-        parser.error("--agents and --prompts ask the models, which --no-network forbids")
-    return _run(options)
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    with _signals(serves=not arguments or arguments[0].startswith("-") or arguments[0] in ("serve", "simulator")):
+        parser, commands = _parser()
+        options = parser.parse_args(_with_command(parser, arguments, commands))
+        if options.command == "check" and options.no_network and (options.agents or options.prompts):
+            parser.error("--agents and --prompts ask the models, which --no-network forbids")
+        return _run(options)
+
+
+@contextlib.contextmanager
+def _signals(*, serves: bool) -> Iterator[None]:
+    """Handle SIGTERM until a command does so itself: without a handler, process 1 of a container never sees it. A
+    program that ``serves`` exits with 0 then, and SIGHUP does not end it."""
+
+    def terminate(*_: object) -> NoReturn:
+        sys.exit(0 if serves else TERMINATED)
+
+    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, terminate)}
+    if serves:
+        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _with_command(parser: argparse.ArgumentParser, arguments: list[str], commands: Sequence[str]) -> list[str]:
@@ -72,6 +95,8 @@ def _with_command(parser: argparse.ArgumentParser, arguments: list[str], command
 
 
 def _run(options: argparse.Namespace) -> int:
+    import asyncio
+
     import uvloop
 
     from proxy.commands import CommandFailed

@@ -13,6 +13,7 @@ ProxyError
 │   ├── WrongMethod             405
 │   ├── BodyTooLarge            413
 │   ├── BodyTooSlow             408
+│   ├── ExpectationFailed       417
 │   ├── WriteStall              the caller does not read its answer
 │   ├── ContextTooLong          400, found out by the upstream
 │   └── PassedOn                400, 413 or 422 of a provider, in its own words
@@ -21,7 +22,8 @@ ProxyError
 │   ├── TooManyStreams          429
 │   ├── QuotaExceeded           429, its turn would not come in time
 │   ├── KeyLimitExceeded        429, the caller's key has had its requests of this minute
-│   ├── Draining                503, and nothing else is: another replica may take the request, nobody has begun it
+│   ├── Draining                503: another replica may take the request, nobody has begun it
+│   ├── TooManyConnections      503, likewise; no other error has this status
 │   └── CutOff                  504, begun, and not ended when the drain was over
 └── UpstreamError               whoever answers the model call
     ├── UpstreamAuth            502, it refuses our credentials
@@ -152,6 +154,13 @@ class BodyTooSlow(CallerError):
     hopeless = False
 
 
+class ExpectationFailed(CallerError):
+    """RFC 9110, 10.1.1: the header Expect holds something else than ``100-continue``."""
+
+    status = 417
+    code = "expectation_failed"
+
+
 class WriteStall(CallerError):
     status = 499
     code = "write_stall"
@@ -212,12 +221,20 @@ class KeyLimitExceeded(ServiceError):
 
 
 class Draining(ServiceError):
-    """The only 503 of the inference routes. Whatever stands in front may give the request to another replica: this one
-    has sent nothing on."""
+    """With ``TooManyConnections`` the only 503. Whatever stands in front may give the request to another replica: this
+    one has sent nothing on."""
 
     status = 503
     code = "shutting_down"
     end_reason = "shutdown"
+
+
+class TooManyConnections(ServiceError):
+    """The request came on a connection above ``limits.max_connections``. Nothing was sent on."""
+
+    status = 503
+    code = "too_many_connections"
+    end_reason = "rejected"
 
 
 class CutOff(ServiceError):

@@ -18,6 +18,8 @@ from proxy.config import Config
 from proxy.config.secrets import Redactor, secrets_of
 from proxy.server.run import serve
 from proxy.server.service import Service
+from proxy.server.signals import Signals, Stopped
+from proxy.server.threads import in_daemon_thread
 from proxy.telemetry import events, logs
 
 THREADS_YIELD_S = 0.0005  # those that write and send what was noted: Python's own 5 ms would show in every token
@@ -54,25 +56,34 @@ class Redaction:
 
 
 async def run(options: argparse.Namespace) -> int:
+    signals = Signals()
+    try:
+        return await _run(options, signals)
+    except Stopped:
+        return 0
+
+
+async def _run(options: argparse.Namespace, signals: Signals) -> int:
     given = partial(configuration, options.config, host=options.host, port=options.port, demo=options.demo)
-    config, stand_in = given(), None
-    redaction = Redaction(config)
-    logs.configure(config.log_level, config.log_format, redaction)
-    logs.tell_of_crashes()
-    sys.setswitchinterval(THREADS_YIELD_S)
     async with contextlib.AsyncExitStack() as stack:
-        if config.demo:
-            stand_in = (await stack.enter_async_context(simulator.serve())).url
+        async with signals.starting():
+            config, stand_in = await in_daemon_thread(given), None
+            redaction = Redaction(config)
+            logs.configure(config.log_level, config.log_format, redaction)
+            logs.tell_of_crashes()
+            sys.setswitchinterval(THREADS_YIELD_S)
+            if config.demo:
+                stand_in = (await stack.enter_async_context(simulator.serve())).url
 
-        def load() -> Config:
-            config = given()
-            redaction.add(config)
-            return replace(config, idm_url=stand_in, api_url=stand_in) if stand_in else config
+            def load() -> Config:
+                config = given()
+                redaction.add(config)
+                return replace(config, idm_url=stand_in, api_url=stand_in) if stand_in else config
 
-        config = load()
-        events.configured(config, "config.loaded")
-        if config.validate_on_start and not await validate(config):
-            return 1
+            config = await in_daemon_thread(load)
+            events.configured(config, "config.loaded")
+            if config.validate_on_start and not await validate(config):
+                return 1
 
         def on_ready(url: str) -> None:
             _settle_collector()
@@ -83,7 +94,7 @@ async def run(options: argparse.Namespace) -> int:
                 command = _example(config, url).replace(_NEXT_LINE, " ")
                 structlog.get_logger().info("server.listening", url=url, example=command)
 
-        await serve(Service(config), on_ready=on_ready, load=load)
+        await serve(Service(config), signals, on_ready=on_ready, load=load)
     return 0
 
 

@@ -1,16 +1,22 @@
 """Files that a configuration is read from, and whether they are still the same."""
 
+import errno
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+
 
 def digest(path: str | Path) -> str | None:
     """Of what is in a file; None for one that cannot be read. Where a path leads over links, as it does to the files
-    of a mounted ConfigMap, what counts is where it ends."""
+    of a mounted ConfigMap, what counts is where it ends. Raises ``OSError`` when no file at all can be read, for lack
+    of descriptors or memory: that says nothing of this one."""
     try:
         return sha256(Path(path).read_bytes()).hexdigest()
-    except OSError:
+    except OSError as error:
+        if error.errno in _EXHAUSTED:
+            raise
         return None
 
 

@@ -49,6 +49,7 @@ class Timeouts:
 class Limits:
     max_body_mb: float = 10
     max_streams: int = 1000
+    max_connections: int = 4000
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Signs and sends a request to a deployment."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Protocol
 
@@ -41,21 +41,31 @@ class Dispatcher:
         await deployment.credential.authorization()  # a login before the turn comes, not between it and the request
         return _AT_ONCE if deployment.quota is None else deployment.quota.admit(caller)
 
-    async def send(self, deployment: Deployment, outgoing: Outgoing, headers: Mapping[str, str]) -> Reply:
+    async def send(
+        self,
+        deployment: Deployment,
+        outgoing: Outgoing,
+        headers: Mapping[str, str],
+        on_send: Callable[[], None] = lambda: None,
+    ) -> Reply:
         """The upstream's answer to a request, its body still to be read; it is a context, to be left at the end.
 
-        ``headers`` go along with the dialect's own. A credential that is refused is renewed once. Raises
-        ``Refused`` for an answer that is a refusal, ``ProxyError`` when there is none.
+        ``headers`` go along with the dialect's own. A credential that is refused is renewed once. ``on_send`` is called
+        once there is a credential, before anything goes out. Raises ``Refused`` for an answer that is a refusal,
+        ``ProxyError`` when there is none.
         """
-        reply = await self._open(deployment, outgoing, headers)
+        reply = await self._open(deployment, outgoing, headers, on_send)
         if reply.status == 200:
             return reply
         with reply:
             raise Refused(deployment.upstream.refuse(reply.status, reply.headers, await reply.read_limited()))
 
-    async def _open(self, deployment: Deployment, outgoing: Outgoing, headers: Mapping[str, str]) -> Reply:
+    async def _open(
+        self, deployment: Deployment, outgoing: Outgoing, headers: Mapping[str, str], on_send: Callable[[], None]
+    ) -> Reply:
         credential = deployment.credential
         authorization = await credential.authorization()
+        on_send()
         reply = await self._post(deployment, outgoing, _signed(outgoing, headers, authorization))
         if reply.status == 401 and credential.invalidate(authorization):
             reply.close()

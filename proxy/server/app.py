@@ -43,7 +43,7 @@ def create_app(
             cors.share(config, callers_of),
             middleware.keep_apart(),
             middleware.authorize(config),
-            middleware.admit(callers_of, state),
+            middleware.admit(callers_of, state, watchdog),
             middleware.correlate(callers_of, config, metrics),
         ],
     )

@@ -156,6 +156,7 @@ class Inference:
             await self._rounds(job, turn, watched, sink, deployment)
 
         visit, record = job.visit, job.record
+        watched.waiting = visit is None or visit.kept is None
         if visit is None:
             return await self._attempts.run(job.group, turn, answer)
         outlet.label({CACHE: "miss" if visit.kept is None else "hit"})
@@ -211,7 +212,7 @@ class Inference:
         """One request to an upstream and what it comes to. ``headers`` go along with the dialect's own."""
         try:
             async with watched.asking():
-                with await self._dispatcher.send(deployment, outgoing, headers) as reply:
+                with await self._dispatcher.send(deployment, outgoing, headers, watched.sending) as reply:
                     end = await self._answer(turn, reply, sink, deployment.label)
         except Refused as refused:
             again = turn.refused(refused.error)

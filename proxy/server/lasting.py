@@ -14,7 +14,7 @@ from proxy.dispatch.transport import Transport
 from proxy.server.batch import Batch
 from proxy.server.state import State
 from proxy.server.watchdog import Watchdog
-from proxy.telemetry.events import LoginEvents, SharingEvents
+from proxy.telemetry.events import ConnectionEvents, LoginEvents, SharingEvents
 from proxy.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:  # needs an extra at run time
@@ -35,6 +35,7 @@ class Lasting:
         self.store = _store(self.sharing)
         self.watchdog = Watchdog(metrics.looked)
         self.batch = Batch()
+        self.connections = ConnectionEvents(metrics)
         metrics.streams.set_function(lambda: len(self.watchdog))
         self.tls = certified(config.tls) if config.tls is not None else None
         self._watching: asyncio.Task[None] | None = None

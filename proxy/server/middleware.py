@@ -23,6 +23,7 @@ from proxy.errors import (
     Internal,
     InvalidRequest,
     ProxyError,
+    TooManyConnections,
     UnknownRoute,
     WrongMethod,
 )
@@ -31,6 +32,7 @@ from proxy.server.body import read_body
 from proxy.server.connection import Connection
 from proxy.server.keys import HOLDER, KeyRing
 from proxy.server.state import RECORD, State
+from proxy.server.watchdog import Watchdog
 from proxy.telemetry import events
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.observers import Observers
@@ -154,14 +156,21 @@ def authorize(config: Config) -> Middleware:
     return middleware
 
 
-def admit(inference: Mapping[str, Caller], state: State) -> Middleware:
-    """While the proxy drains, probes and metrics are answered and nothing new is begun."""
+def admit(inference: Mapping[str, Caller], state: State, watchdog: Watchdog) -> Middleware:
+    """While the proxy drains, probes and metrics are answered and nothing new is begun. On a reserved connection that
+    is so at any time."""
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if state.draining and request.path in inference:
+        connection = request.protocol
+        if isinstance(connection, Connection) and connection.reserved and request.path not in OPEN_ROUTES:
+            raise TooManyConnections("the proxy has as many connections as it may; try again shortly", retry_after=1)
+        if request.path not in inference:
+            return await handler(request)
+        if state.draining:
             raise Draining("the proxy is shutting down; another one will take this", retry_after=1)
-        return await handler(request)
+        async with watchdog.arrival(request[RECORD]):
+            return await handler(request)
 
     return middleware
 

@@ -57,6 +57,15 @@ class Outlet:
     def opened(self) -> bool:
         return self.response.prepared
 
+    @property
+    def half_closed(self) -> bool:
+        """The client has shut down its side, and is there only if it takes what is written."""
+        return self._connection.half_closed
+
+    def taken(self) -> tuple[int, int]:
+        """As ``Connection.taken``."""
+        return self._connection.taken()
+
     async def open(self) -> AbstractStreamWriter:
         if self._writer is None:
             if self._request.version < HttpVersion11 and not isinstance(self.response, web.Response):

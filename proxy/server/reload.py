@@ -2,15 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from functools import partial
 
 import structlog
 
 from proxy.config import Config, ConfigError
 from proxy.config.files import Watch, digests
 from proxy.server.service import Service
+from proxy.server.threads import in_daemon_thread
 from proxy.telemetry import events
 
 log = structlog.get_logger()
@@ -61,22 +63,33 @@ class Reload:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_EVERY_S):
                     await self._asked.wait()
-            now = await asyncio.to_thread(digests, self._watch.read)
+            try:
+                now = await self._look()
+            except OSError as error:  # out of descriptors or memory: nothing is known of the files
+                if self._asked.is_set():
+                    self._asked.clear()
+                    self._failed(f"no file can be read: {error.strerror}", self._watch.read)
+                continue
             changed = self._watch.look(now)
             retried = self._failure is not None and time.monotonic() >= retry_at
             if asked := self._asked.is_set():
                 self._failure = None  # who asks is told, again if need be
                 self._asked.clear()
             if changed or retried or asked:
-                await self._reload(now)
+                await self._reload(now, asked=asked)
                 retry_at = time.monotonic() + RETRY_S
 
-    async def _reload(self, now: dict[str, str | None]) -> None:
+    async def _look(self) -> dict[str, str | None]:
+        """The digests of the files. Raises ``OSError`` when no file can be read."""
+        return await in_daemon_thread(partial(digests, self._watch.read))
+
+    async def _reload(self, now: dict[str, str | None], *, asked: bool) -> None:
         try:
-            config, kept = _steady(self._service.config, await asyncio.to_thread(self._load))
+            config, kept = _steady(self._service.config, await in_daemon_thread(self._load))
             await self._service.turn_to(config)
         except ConfigError as error:
-            self._failed(str(error), now)
+            if asked or await self._readable():
+                self._failed(str(error), now)
         except Exception as error:  # the boundary of a reload: whatever it is, the proxy goes on as it was
             log.error("request.failed", exc_info=error)
             self._failed("the proxy failed; its log says why", now)
@@ -87,7 +100,15 @@ class Reload:
             for name in kept:
                 log.warning("config.restart_needed", setting=name)
 
-    def _failed(self, reason: str, now: dict[str, str | None]) -> None:
+    async def _readable(self) -> bool:
+        """Files can be read, so that a configuration that cannot is at fault itself."""
+        try:
+            await self._look()
+        except OSError:
+            return False
+        return True
+
+    def _failed(self, reason: str, now: Mapping[str, str | None]) -> None:
         again = self._failure == reason and self._watch.read == now
         self._watch, self._failure = Watch(now), reason
         if not again:

@@ -15,6 +15,7 @@ from proxy.config.settings import Timeouts
 from proxy.core.turn import Turn
 from proxy.errors import FirstTokenTimeout, IdleTimeout, ProxyError, TotalTimeout, WriteStall
 from proxy.server.outlet import Outlet
+from proxy.telemetry.record import Record
 
 LOOK_EVERY_S = 0.25
 
@@ -82,6 +83,9 @@ class Watched:
     chunks: int = 0
     spoke: float = 0.0
     stalled: float | None = None
+    taken: tuple[int, int] = (0, 0)
+    waiting: bool = False
+    """Nothing was sent to an upstream for it yet; it waits for the quota or for a login."""
 
     async def __aenter__(self) -> Self:
         await self.scope.__aenter__()
@@ -92,12 +96,38 @@ class Watched:
         self.among.discard(self)
         await self.scope.__aexit__(*exception)
 
+    def sending(self) -> None:
+        """A request for it is about to go out to an upstream."""
+        self.waiting = False
+
     def asking(self) -> Scope:
         """While this lasts an upstream is to answer: how long it may be silent is limited."""
         self.base = self.progress = self.turn.progress
         self.progressed = time.monotonic()
         self.asked = Scope()
         return self.asked
+
+
+class Arrival:
+    """A request while this context lasts, from its head on. Leaving it raises what it was expired with."""
+
+    __slots__ = ("_among", "_scope", "record")
+
+    def __init__(self, among: set["Arrival"], record: Record) -> None:
+        self.record = record
+        self._among = among
+        self._scope = Scope()
+
+    async def __aenter__(self) -> None:
+        await self._scope.__aenter__()
+        self._among.add(self)
+
+    async def __aexit__(self, *exception: Any) -> None:
+        self._among.discard(self)
+        await self._scope.__aexit__(*exception)
+
+    def expire(self, error: ProxyError) -> None:
+        self._scope.expire(error)
 
 
 class Watchdog:
@@ -107,6 +137,12 @@ class Watchdog:
     def __init__(self, on_look: Callable[[float], None]) -> None:
         self._on_look = on_look
         self._answers: set[Watched] = set()
+        self._arrivals: set[Arrival] = set()
+
+    @property
+    def busy(self) -> bool:
+        """There are requests that are not over."""
+        return bool(self._arrivals)
 
     def __len__(self) -> int:
         return len(self._answers)
@@ -115,6 +151,19 @@ class Watchdog:
         """Watches an answer while the context lasts; ``outlet`` is None for one that is not streamed."""
         now = time.monotonic()
         return Watched(self._answers, turn, outlet, patience, started=now, spoke=now)
+
+    def arrival(self, record: Record) -> Arrival:
+        """A request that may come to be watched, once its body is there."""
+        return Arrival(self._arrivals, record)
+
+    def turn_away(self, error: ProxyError) -> None:
+        """End all requests for which nothing was sent to an upstream yet."""
+        for arrival in self._arrivals:
+            if arrival.record.turn is None:
+                arrival.expire(error)
+        for watched in self._answers:
+            if watched.waiting:
+                watched.scope.expire(error)
 
     def expire_all(self, error: ProxyError) -> None:
         for watched in self._answers:
@@ -139,8 +188,10 @@ class Watchdog:
             watched.progress = turn.progress
             watched.progressed = now
         if watched.outlet is not None and watched.outlet.writing:
-            watched.stalled = watched.stalled or now
             watched.progressed = now  # the upstream is not to blame while the caller does not read
+            taken = watched.outlet.taken()
+            if watched.stalled is None or taken != watched.taken:
+                watched.stalled, watched.taken = now, taken
             if now - watched.stalled >= limits.write_stall:
                 watched.scope.expire(WriteStall("the caller did not read the answer"))
         else:
@@ -163,6 +214,6 @@ class Watchdog:
         elif watched.turn.chunks != watched.chunks:
             watched.chunks = watched.turn.chunks
             watched.spoke = now
-        elif now - watched.spoke >= watched.patience.keepalive:
+        elif outlet.half_closed or now - watched.spoke >= watched.patience.keepalive:
             await outlet.keepalive()
             watched.spoke = now

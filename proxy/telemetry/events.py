@@ -1,5 +1,9 @@
 """The log events that tell of requests' ends, logins, retries and Redis, with the metrics that go with them."""
 
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
 import structlog
 
 from proxy.config import Config
@@ -11,6 +15,8 @@ from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.record import Record
 
 log = structlog.get_logger()
+
+TELL_EVERY_S = 10.0
 
 
 def request_ended(record: Record, metrics: Metrics) -> None:
@@ -74,6 +80,48 @@ def configured(config: Config, event: str) -> None:
     if config.log_messages:
         log.warning("messages.logged", reason="LOG_MESSAGES is on: what callers write and are answered is in the log")
     log.info(event, source=config.source, models=[model.name for model in config.models], demo=config.demo)
+
+
+class Countable(Protocol):
+    open: int
+
+
+class ConnectionEvents:
+    """Tells of callers' connections that could not be had: of the first at once, then every ``TELL_EVERY_S``."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._counted: list[Countable] = []
+        self._lines: dict[str, _Repeated] = {}
+        metrics.connections.set_function(lambda: sum(each.open for each in self._counted))
+
+    def count(self, connections: Countable) -> None:
+        """These count as open too."""
+        self._counted.append(connections)
+
+    def connection_refused(self) -> None:
+        self._metrics.connection_refused("limit")
+        self._tell("connections.refused", "there are as many as limits.max_connections allows")
+
+    def accept_failed(self, reason: str) -> None:
+        self._metrics.connection_refused("system")
+        self._tell("accept.failed", reason)
+
+    def _tell(self, event: str, reason: str) -> None:
+        now = time.monotonic()
+        repeated = self._lines.setdefault(event, _Repeated())
+        repeated.count += 1
+        if now >= repeated.due:
+            log.error(event, reason=reason, count=repeated.count)
+            repeated.count, repeated.due = 0, now + TELL_EVERY_S
+
+
+@dataclass(slots=True)
+class _Repeated:
+    """An event that would flood the log: so often it came since it was last written."""
+
+    count: int = 0
+    due: float = 0.0
 
 
 class LoginEvents:

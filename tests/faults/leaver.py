@@ -9,8 +9,8 @@ import orjson
 
 from tests.support.chat import PATH, body
 
-How = Literal["closes", "resets", "half-closes"]
-HOWS: tuple[How, ...] = ("closes", "resets", "half-closes")
+How = Literal["closes", "resets", "half-closes, then closes"]
+HOWS: tuple[How, ...] = ("closes", "resets", "half-closes, then closes")
 
 
 class Leaver:
@@ -52,10 +52,20 @@ class Leaver:
             got += piece
         return got
 
+    def read_all(self) -> bytes:
+        """All that comes until the proxy closes."""
+        got = b""
+        while piece := self.read():
+            got += piece
+        return got
+
+    def half_close(self) -> None:
+        """Sends nothing more, and goes on reading."""
+        self._socket.shutdown(socket.SHUT_WR)
+
     def leave(self, how: How) -> None:
-        if how == "half-closes":
-            self._socket.shutdown(socket.SHUT_WR)
-            return
+        if how == "half-closes, then closes":
+            self.half_close()
         if how == "resets":
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._socket.close()

@@ -1,5 +1,6 @@
 """A caller that leaves, at every moment and in every way: nothing goes on for it, and nobody is alarmed."""
 
+import socket
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -113,3 +114,74 @@ def test_leaving_the_queue(front: Front, correlation_id: str, how: How, streamed
             before.leave("closes")
             behind.read_until(b"[DONE]")
     assert 0 == front.upstream.posts_of(left)
+
+
+WAITS = {
+    "before the status line": lambda text: ["hold" if text is None else 0.9, STACKSPOT.head + chunk(STACKSPOT.delta(text or "") + STACKSPOT.closing) + LAST],
+    "before the first event": lambda text: [STACKSPOT.head, "hold" if text is None else 0.9, chunk(STACKSPOT.delta(text or "") + STACKSPOT.closing) + LAST],
+    "in the middle": lambda text: [STACKSPOT.head + chunk(STACKSPOT.delta("abcd")), "hold" if text is None else 0.9, chunk(STACKSPOT.delta(text or "") + STACKSPOT.closing) + LAST],
+}  # fmt: skip
+"""What an upstream does that lets a caller wait for ``text``, or for good."""
+
+
+@pytest.mark.parametrize("streamed", [True, False], ids=["stream", "whole"])
+@pytest.mark.parametrize("name", WAITS)
+def test_half_closed_client_gets_its_answer(front: Front, correlation_id: str, name: str, streamed: bool) -> None:
+    front.scripts.put(correlation_id, WAITS[name]("efgh"))
+    with (
+        front.ground.kept(correlation_id, reason="complete", posts=1),
+        Leaver(front.proxy.url, correlation_id, model="agent", stream=streamed) as caller,
+    ):
+        caller.half_close()
+        got = caller.read_all()
+    *interim, _ = got.split(b"HTTP/1.1 200 OK\r\n")
+    assert set(interim[0].split(b"\r\n\r\n")) <= {b"HTTP/1.1 100 Continue", b""}
+    assert b"efgh" in got
+    assert not streamed or got.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n"), "whole, and then closed"
+    assert "answered" == front.upstream.of(correlation_id)[-1].end
+
+
+def test_half_closed_client_gets_a_quick_answer_without_interim_responses(front: Front, correlation_id: str) -> None:
+    front.scripts.put(correlation_id, STACKSPOT.whole())
+    with Leaver(front.proxy.url, correlation_id, model="agent") as caller:
+        caller.half_close()
+        assert caller.read_all().startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+@pytest.mark.parametrize("streamed", [True, False], ids=["stream", "whole"])
+@pytest.mark.parametrize("name", WAITS)
+def test_half_closed_client_that_closes_later_is_noticed(
+    front: Front, correlation_id: str, name: str, streamed: bool
+) -> None:
+    """At once where comments are sent; an answer that has not begun has had its interim responses."""
+    front.scripts.put(correlation_id, WAITS[name](None))
+    quick = streamed and name == "in the middle"
+    with Leaver(front.proxy.url, correlation_id, model="agent", stream=streamed) as caller:
+        caller.half_close()
+        time.sleep(1.5 if quick else 0.3)
+        caller.leave("closes")
+        front.upstream.wait_over(correlation_id, 1)
+    front.proxy.wait_event(event="request.finished", correlation_id=correlation_id, end_reason="client_disconnect")
+
+
+def test_fin_within_a_request_ends_it(front: Front, correlation_id: str) -> None:
+    host, port = front.proxy.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=5) as caller:
+        caller.sendall(
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncorrelation-id: x\r\ncontent-length: 100\r\n\r\n{"
+        )
+        time.sleep(0.1)
+        caller.shutdown(socket.SHUT_WR)
+        assert b"" == caller.recv(1000)
+
+
+def test_half_closed_client_gets_all_answers_it_has_asked_for(front: Front) -> None:
+    host, port = front.proxy.url.removeprefix("http://").split(":")
+    asked = b"GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n"
+    with socket.create_connection((host, int(port)), timeout=5) as caller:
+        caller.sendall(asked * 5 + asked[:20])
+        caller.shutdown(socket.SHUT_WR)
+        got = b""
+        while piece := caller.recv(65536):
+            got += piece
+    assert 5 == got.count(b"HTTP/1.1 200 OK")

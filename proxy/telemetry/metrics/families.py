@@ -36,6 +36,10 @@ class Families:
         )
         self.ends = counter("proxy_stream_ends_total", "How answers ended.", "model", "reason")
         self.streams = gauge("proxy_streams_in_flight", "Answers under way.")
+        self.connections = gauge("proxy_connections", "Connections of callers, idle ones included.")
+        self.connections_refused = counter(
+            "proxy_connections_refused_total", "Connections that could not be accepted, or were one too many.", "reason"
+        )
         self.duration = histogram(
             "proxy_request_duration_seconds", "Time from request to end of answer.", DURATION, "model", "stream"
         )

@@ -40,6 +40,7 @@ class Metrics:
         GCCollector(registry)
         self._families = families = Families(registry)
         self.streams = families.streams
+        self.connections = families.connections
         self._shared: Gauge | None = None
         self._tallies: dict[str, Tally] = {}
         """Of the answers under way, by their requests' ids."""
@@ -48,6 +49,7 @@ class Metrics:
         self._children = {OTHER: ModelChildren(families, OTHER)}
         self._logins = {outcome: families.logins.labels(outcome) for outcome in ("succeeded", "failed")}
         self._rejections = {reason: families.rejections.labels(reason) for reason in ("missing", "invalid")}
+        self._refused = {reason: families.connections_refused.labels(reason) for reason in ("limit", "system")}
         self._reloads = {outcome: families.reloads.labels(outcome) for outcome in ("succeeded", "failed")}
         families.reloaded.set(1)
         families.build.labels(__version__, platform.python_version()).set(1)
@@ -64,6 +66,9 @@ class Metrics:
         """The configuration has changed, and was taken or not."""
         self._reloads[outcome].inc()
         self._families.reloaded.set(outcome == "succeeded")
+
+    def connection_refused(self, reason: str) -> None:
+        self._refused[reason].inc()
 
     def login(self, outcome: str, seconds: float) -> None:
         self._logins[outcome].observe(seconds)

@@ -24,6 +24,25 @@ NO_HTTP = {
     "a length beyond all numbers": request("content-length: 99999999999999999999999"),
     "a coding that is not chunked": request("transfer-encoding: xchunked", body=chunks(BODY)),
     "chunked twice": request(CHUNKED, CHUNKED, body=chunks(BODY)),
+    "chunked twice in one header": request("transfer-encoding: chunked, chunked", body=chunks(chunks(BODY))),
+    "identity, chunked": request("transfer-encoding: identity, chunked", body=chunks(BODY)),
+    "gzip, chunked": request("transfer-encoding: gzip, chunked", body=chunks(BODY)),
+    "chunked, identity": request("transfer-encoding: chunked, identity", body=chunks(BODY)),
+    "a comma before chunked": request("transfer-encoding: , chunked", body=chunks(BODY)),
+    "chunked with a parameter": request("transfer-encoding: chunked;a=b", body=chunks(BODY)),
+    "chunked with a Kelvin sign": request("transfer-encoding: chun\u212aed", body=chunks(BODY)),
+    "identity": request("transfer-encoding: identity"),
+    "identity and a length": request("transfer-encoding: identity", f"content-length: {len(BODY)}"),
+    "no coding in the header": request("transfer-encoding:", f"content-length: {len(BODY)}"),
+    "two codings in two headers": request("transfer-encoding: identity", CHUNKED, body=chunks(BODY)),
+    "chunked in HTTP/1.0": request(CHUNKED, line="POST /v1/chat/completions HTTP/1.0", body=chunks(BODY)),
+    "chunks and a length in HTTP/1.0": request(
+        CHUNKED, "content-length: 5", line="POST /v1/chat/completions HTTP/1.0", body=chunks(BODY)
+    ),
+    "an empty length": request("content-length:"),
+    "a length with an underscore": request("content-length: 1_0"),
+    "a length with a point": request("content-length: 5.0"),
+    "two different lengths in a list": request("content-length: 5, 6"),
     "two hosts": request("host: a", "host: b"),
     "no host": b"GET /v1/models HTTP/1.1\r\n\r\n",
     "a folded header": request("x-a: 1\r\n 2"),
@@ -40,6 +59,8 @@ NO_HTTP = {
     "a header name of 9 KB": request("x" * 9000 + ": a"),
     "200 headers": request(*(f"x-{number}: a" for number in range(200))),
     "50,000 headers": request(*(f"x-{number}: a" for number in range(50_000))),
+    "a head of 70 KB": request(*(f"x-{number}: {'a' * 7800}" for number in range(9))),
+    "a head of 1 MB": request(*(f"x-{number}: {'a' * 8000}" for number in range(125))),
     "a URL of 9 KB": request(line=f"GET /{'a' * 9000} HTTP/1.1", body=b""),
     "a URL of 1 MB": request(line=f"GET /{'a' * 1_000_000} HTTP/1.1", body=b""),
     "a URL of another kind": request(line="GET v1/models HTTP/1.1", body=b""),
@@ -62,6 +83,7 @@ def test_what_is_no_http(quick: Proxy, case: str) -> None:
     assert ("invalid_request_error", None) == (told.error["type"], told.error["code"])
     assert told.error["message"].startswith("this is no HTTP request")
     assert "aiohttp" not in told.head, "nobody needs to know what this is made of"
+    assert logged(quick, since, "request.rejected")
     calm(quick, since)
 
 
@@ -80,8 +102,11 @@ ANSWERED: dict[str, tuple[bytes, list[int]]] = {
     "an upgrade to HTTP/2": (request("connection: upgrade, close", "upgrade: h2c", "http2-settings: a"), [200]),
     "100-continue": (request("expect: 100-continue"), [100, 200]),
     "100-continue of HTTP/1.0": (request("expect: 100-continue", line="POST /v1/chat/completions HTTP/1.0"), [200]),
-    "another expectation": (request("expect: the-moon"), [400]),
-    "another expectation, nowhere": (request("expect: the-moon", line="POST /nowhere HTTP/1.1"), [400]),
+    "another expectation": (request("expect: the-moon"), [417]),
+    "another expectation, nowhere": (request("expect: the-moon", line="POST /nowhere HTTP/1.1"), [417]),
+    "another expectation besides": (request("expect: 100-continue, the-moon"), [417]),
+    "a head of 60 KB": (request(*(f"x-{number}: {'a' * 7480}" for number in range(8))), [200]),
+    "chunked in capitals": (request("transfer-encoding: CHUNKED", body=chunks(BODY)), [200]),
     "CONNECT": (request(line="CONNECT elsewhere.example:443 HTTP/1.1", body=b""), [404]),
     "TRACE": (request(line="TRACE /v1/chat/completions HTTP/1.1", body=b""), [405]),
     "OPTIONS *": (request(line="OPTIONS * HTTP/1.1", body=b""), [404]),
