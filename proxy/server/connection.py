@@ -39,12 +39,12 @@ class Connection(web.RequestHandler):
         "_answering",
         "_begun",
         "_body",
-        "_half_close",
         "_look",
         "_on_lost",
         "_unanswered",
         "_waiting_since",
         "behind",
+        "half_close",
         "head_timeout",
         "made",
         "operators",
@@ -57,8 +57,8 @@ class Connection(web.RequestHandler):
         head_timeout: float,
         *,
         operators: bool,
-        reserved: bool,
-        on_lost: Callable[[], None],
+        reserved: bool = False,
+        on_lost: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(
             server,
@@ -84,7 +84,7 @@ class Connection(web.RequestHandler):
         """There are requests whose answers are not over."""
         self._body: StreamReader | None = None
         """Of the last request that was read."""
-        self._half_close = HalfClose(self._loop)
+        self.half_close = HalfClose(self._loop)
 
     def _bound_heads(self) -> None:
         """Replace aiohttp's parser and its queue of 32 requests of up to 1 MB each."""
@@ -112,7 +112,7 @@ class Connection(web.RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         if self._look is not None:
             self._look.cancel()
-        self._half_close.cancel()
+        self.half_close.cancel()
         super().connection_lost(exc)
         self._on_lost()
 
@@ -131,14 +131,10 @@ class Connection(web.RequestHandler):
         plain = self.transport is not None and self.transport.get_extra_info("sslcontext") is None
         if not plain or not self._unanswered or self._body is None or not self._body.is_eof():
             return False
-        if not self._half_close.seen:
-            self._half_close.seen = True
-            self._half_close.probe(self)
+        if not self.half_close.seen:
+            self.half_close.seen = True
+            self.half_close.probe(self)
         return True
-
-    @property
-    def half_closed(self) -> bool:
-        return self._half_close.seen
 
     def pause_writing(self) -> None:
         self.behind = True
@@ -158,14 +154,16 @@ class Connection(web.RequestHandler):
         """The head of a request was whole, which is dealt with from now on."""
         self._answering = True
         self._waiting_since = None
-        if self.half_closed:
-            self._half_close.probe(self)
+        if self.half_close.seen:
+            self.half_close.probe(self)
 
     def end_answer(self) -> None:
         self._answering = self._begun = False
+        self.half_close.comment = None
+        self.half_close.cancel()
         if not self._messages:
             self._unanswered = False
-            if self.half_closed:  # there are no more requests
+            if self.half_close.seen:  # there are no more requests
                 self.close()
 
     def handle_error(

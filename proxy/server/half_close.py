@@ -1,11 +1,12 @@
 """Clients that shut down their side of a connection after a request, and wait for the answer (RFC 9112, 9.6).
 
 A FIN does not tell ``shutdown()`` from ``close()``. Only data does: a closed socket answers it with RST. So an answer
-that has not begun is preceded by interim responses, and one that has by comments (see ``Watchdog``). The next write
-finds the connection broken, and the upstream is closed within a second of the FIN.
+that has not begun is preceded by interim responses, and comments go into a stream. The next write finds the connection
+broken, and the upstream is closed within a second of the FIN.
 """
 
 import asyncio
+from collections.abc import Callable
 
 from aiohttp import HttpVersion11, web
 
@@ -16,34 +17,43 @@ MOST = 4
 
 
 class HalfClose:
-    """Whether a client has shut down its side, and the probes that tell whether it is still there."""
+    """Whether a client has shut down its side, and the probes that tell whether it is still there.
 
-    __slots__ = ("_loop", "_sent", "_timer", "seen")
+    ``comment`` writes something into the current answer that the client ignores. It is set while that can be done.
+    """
+
+    __slots__ = ("_interims", "_loop", "_timer", "comment", "seen")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.seen = False
+        self.comment: Callable[[], None] | None = None
         self._loop = loop
         self._timer: asyncio.TimerHandle | None = None
-        self._sent = 0
+        self._interims = 0
 
     def probe(self, connection: web.RequestHandler) -> None:
-        """Send interim responses from soon on, until the answer to the current request begins."""
+        """Probe until the current answer is over: one that has begun from now on, else after a while."""
         self.cancel()
-        self._sent = 0
-        self._timer = self._loop.call_later(EVERY_S, self._send, connection)
+        self._interims = 0
+        if self.comment is not None:
+            self._probe(connection)
+        else:
+            self._timer = self._loop.call_later(EVERY_S, self._probe, connection)
 
     def cancel(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
 
-    def _send(self, connection: web.RequestHandler) -> None:
+    def _probe(self, connection: web.RequestHandler) -> None:
         transport, request = connection.transport, connection._current_request  # noqa: SLF001 - aiohttp has no other
-        if transport is None or request is None or request.writer.output_size:
+        if transport is None or request is None:
             return
-        if request.version < HttpVersion11:  # it has no interim responses, so a FIN is a disconnect
-            transport.abort()
-            return
-        transport.write(INTERIM)
-        self._sent += 1
-        if self._sent < MOST:
-            self._timer = self._loop.call_later(EVERY_S, self._send, connection)
+        if self.comment is not None:
+            self.comment()
+        elif not request.writer.output_size and self._interims < MOST:
+            if request.version < HttpVersion11:  # it has no interim responses, so a FIN is a disconnect
+                transport.abort()
+                return
+            transport.write(INTERIM)
+            self._interims += 1
+        self._timer = self._loop.call_later(EVERY_S, self._probe, connection)

@@ -57,11 +57,6 @@ class Outlet:
     def opened(self) -> bool:
         return self.response.prepared
 
-    @property
-    def half_closed(self) -> bool:
-        """The client has shut down its side, and is there only if it takes what is written."""
-        return self._connection.half_closed
-
     def taken(self) -> tuple[int, int]:
         """As ``Connection.taken``."""
         return self._connection.taken()
@@ -74,6 +69,7 @@ class Outlet:
             assert self._writer is not None, "a response is prepared for one request"
             if self.response.headers.get("transfer-encoding") == "chunked":
                 self._transport = self._request.transport
+                self._connection.half_close.comment = self._comment
         return self._writer
 
     async def commit(self) -> None:
@@ -110,6 +106,11 @@ class Outlet:
             self._batch.flush()
             await (await self.open()).write(KEEPALIVE)
 
+    def _comment(self) -> None:
+        if self._writer is not None and not self.writing:
+            self._writer.send_headers()
+            self.send(KEEPALIVE)
+
     def abort(self) -> None:
         """Drops the connection, with whatever the caller has not read."""
         if self._request.transport is not None:
@@ -119,6 +120,7 @@ class Outlet:
         """Ends the response; returns when all of it was taken."""
         await self.open()
         self._batch.flush()
+        self._connection.half_close.comment = None
         self.writing = True
         await self.response.write_eof()
         self.writing = False

@@ -214,6 +214,6 @@ class Watchdog:
         elif watched.turn.chunks != watched.chunks:
             watched.chunks = watched.turn.chunks
             watched.spoke = now
-        elif outlet.half_closed or now - watched.spoke >= watched.patience.keepalive:
+        elif now - watched.spoke >= watched.patience.keepalive:
             await outlet.keepalive()
             watched.spoke = now
