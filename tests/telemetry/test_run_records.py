@@ -3,6 +3,8 @@
 import json
 import platform
 import resource
+import shutil
+import stat
 import subprocess
 import time
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ from structlog.testing import capture_logs
 
 from proxy.config import Config
 from proxy.telemetry.capture.tapes import Capture
+from proxy.telemetry.files import write_whole
 from proxy.telemetry.runs.records import RunRecords
 from tests.config.test_load import STACKSPOT
 from tests.conftest import Launch
@@ -226,6 +229,50 @@ def test_a_folder_that_cannot_be_made_is_survived(launch: Launch, tmp_path: Path
     ask(proxy, "behind", model="none")
     line_of(tmp_path, "behind")
     assert 1 == len(proxy.events(event="run_records.failed"))
+
+
+@pytest.mark.parametrize("how", ["removed", "moved", "file removed"])
+def test_removed_folder_is_reported_and_made_again(launch: Launch, tmp_path: Path, how: str) -> None:
+    proxy = launch(STACKSPOT + RECORDS)
+    ask(proxy, "before", model="none")
+    line_of(tmp_path, "before")
+    folder = file_of(tmp_path, "manifest.json").parent
+    if how == "removed":
+        shutil.rmtree(folder)
+    elif how == "moved":
+        folder.rename(tmp_path / "elsewhere")
+    else:
+        (folder / "interactions.jsonl").unlink()
+    ask(proxy, "behind", model="none")
+    line_of(tmp_path, "behind")
+    assert "removed" in proxy.wait_event(event="run_records.failed")["reason"]
+    proxy.wait_event(event="run_records.restored")
+    assert 1 == len(proxy.events(event="run_records.failed"))
+    assert (folder / "manifest.json").is_file()
+    assert ["behind"] == [line["correlation_id"] for line in lines(tmp_path)]
+
+
+def test_file_that_is_there_already_is_not_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where another has put a file or a link, nothing follows it."""
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"another's")
+    monkeypatch.setattr("proxy.telemetry.runs.records.new_run_id", lambda: "foreseen")
+    (tmp_path / "foreseen").mkdir()
+    (tmp_path / "foreseen" / "interactions.jsonl").symlink_to(victim)
+    with capture_logs() as told:
+        records = RunRecords(tmp_path, Config(models=()), None)
+        records.close()
+    assert ("run_records.failed", "File exists") == (told[0]["event"], told[0]["reason"])
+    (tmp_path / "whole.part").symlink_to(victim)
+    write_whole(tmp_path / "whole.json", b"{}")
+    assert (b"another's", b"{}") == (victim.read_bytes(), (tmp_path / "whole.json").read_bytes())
+
+
+def test_files_can_be_read_by_their_group_alone(launch: Launch, tmp_path: Path) -> None:
+    ask(launch(STACKSPOT + RECORDS), "modes", model="none")
+    line_of(tmp_path, "modes")
+    for name in ("interactions.jsonl", "manifest.json"):
+        assert 0o640 == stat.S_IMODE(file_of(tmp_path, name).stat().st_mode)
 
 
 def test_what_came_too_fast_is_told(tmp_path: Path) -> None:

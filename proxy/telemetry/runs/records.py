@@ -11,7 +11,7 @@ import structlog
 from proxy.config import Config
 from proxy.telemetry.backlog import Backlog
 from proxy.telemetry.encoding import iso, ms, to_json
-from proxy.telemetry.files import FILE_MODE, write_whole
+from proxy.telemetry.files import create, write_whole
 from proxy.telemetry.record import Record
 from proxy.telemetry.runs.manifest import manifest, new_run_id
 from proxy.telemetry.texts import Texts
@@ -25,11 +25,12 @@ CLOSE_S = 2.0
 
 class RunRecords:
     """Written by a thread of its own. A disk that takes nothing costs lines, never an answer: it is told once, and
-    once more when lines are written again."""
+    once more when lines are written again. A folder that was removed is told likewise, and made again."""
 
     def __init__(self, folder: Path, config: Config, texts: Texts | None) -> None:
         self._run_id = new_run_id()
         self._folder = folder / self._run_id
+        self._path = self._folder / "interactions.jsonl"
         self._config = config
         self._texts = texts
         self._started = time.time()
@@ -100,6 +101,8 @@ class RunRecords:
             self._lost += dropped
             log.warning("run_records.dropped", lines=dropped, reason="they come faster than they can be written")
         try:
+            if self._removed():
+                self._start_over()
             self._append(b"".join(lines))
             count = 0
             self._write_manifest()
@@ -134,5 +137,20 @@ class RunRecords:
 
     def _open(self) -> int:
         self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._folder / "interactions.jsonl"
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, FILE_MODE)
+        return create(self._path, os.O_APPEND)
+
+    def _removed(self) -> bool:
+        """The file that is open is no longer the one in the folder."""
+        if self._file is None:
+            return False
+        try:
+            return not os.path.samestat(os.fstat(self._file), self._path.stat())
+        except FileNotFoundError:
+            return True
+
+    def _start_over(self) -> None:
+        assert self._file is not None
+        os.close(self._file)
+        self._file, self._good, self._described = None, 0, False
+        self._failing = True
+        log.error("run_records.failed", folder=str(self._folder), reason="the file was removed; another one is made")
