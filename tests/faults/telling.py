@@ -2,7 +2,7 @@
 
 The environment makes it quick enough for tests: BACKOFF_S is the longest wait before a retry that no
 Retry-After asks for, PAUSE_S the pause
-after StackSpot's 429, LOOK_EVERY_S how exactly time-outs are kept. HANDOVER=off takes the short way from read to write away.
+after StackSpot's 429, LOOK_EVERY_S how exactly time-outs are kept, IDLE_S how long callers' connections are. HANDOVER=off takes the short way from read to write away.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from proxy import cli
 from proxy.commands import serve as serving
 from proxy.dispatch import attempts, budget, transport
 from proxy.dispatch.quota import pace
-from proxy.server import run, watchdog
+from proxy.server import connection, run, watchdog
 
 TASKS = "test.tasks"
 
@@ -32,6 +32,8 @@ def hasten() -> None:
         pace.PAUSE_S = pace.LONGEST_PAUSE_S = float(pause)
     if look := os.environ.get("LOOK_EVERY_S"):
         watchdog.LOOK_EVERY_S = float(look)
+    if idle := os.environ.get("IDLE_S"):
+        connection.IDLE_S = float(idle)
     if os.environ.get("HANDOVER") == "off":
         transport.FITS = False
 

@@ -11,7 +11,7 @@ import pytest
 from tests.faults.front import Front, Scripts, front_of
 from tests.faults.leaver import Leaver
 from tests.faults.upstream import Beside, Steps, Upstream
-from tests.faults.wire import CHUNKS, STACKSPOT, Wire, chunk
+from tests.faults.wire import CHUNKS, LAST, STACKSPOT, Wire, chunk
 
 MB = 2**20
 STREAMS = 6
@@ -19,6 +19,8 @@ TO_GIVE = 100 * MB
 GROWTH = 1 * MB  # for each stream, at most
 SHRUNK = 4096  # what the kernel makes of it is some more
 STILL_S = 0.4
+STALL_S = 2.0
+STALL = "proxy: {timeouts: {write_stall: 2}}\n"
 WIRES = {"agent": STACKSPOT, "gpt": CHUNKS}
 SIZES = {"tokens": 16, "long texts": 60_000}
 
@@ -41,7 +43,7 @@ def front(
     request: pytest.FixtureRequest, upstream: Upstream, scripts: Scripts, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Front]:
     log = {"LOG_LEVEL": "INFO"}  # DEBUG tells the arguments of calls, so it holds what may have some
-    with front_of(upstream, scripts, tmp_path_factory.mktemp("front"), HANDOVER=request.param, **log) as found:
+    with front_of(upstream, scripts, tmp_path_factory.mktemp("front"), STALL, HANDOVER=request.param, **log) as found:
         yield found
 
 
@@ -65,6 +67,43 @@ def wait_still(upstream: Upstream, ids: list[str]) -> int:
         before = now
         time.sleep(STILL_S)
     return now
+
+
+SLOWLY = 1500  # bytes at a time
+EVERY_S = 0.1
+
+
+def reads_slowly(caller: Leaver, seconds: float) -> int:
+    """How much a caller gets that reads 15 KB/s without a pause."""
+    got = 0
+    started = time.monotonic()
+    while (now := time.monotonic()) < started + seconds:
+        got += len(caller.read(SLOWLY))
+        time.sleep(max(0.0, now + EVERY_S - time.monotonic()))
+    return got
+
+
+@pytest.mark.parametrize(("model", "size"), [("agent", "tokens"), ("gpt", "long texts"), ("agent", "one answer")])
+def test_steady_slow_reader_is_not_stalled(front: Front, correlation_id: str, model: str, size: str) -> None:
+    """Three times the limit of 2 s, during which the kernel would have been glad to take all the rest at once."""
+    front.scripts.put(correlation_id, whole(4 * MB) if size == "one answer" else much(WIRES[model], SIZES[size]))
+    streamed = size != "one answer"
+    with Leaver(front.proxy.url, correlation_id, rcvbuf=16_384, model=model, stream=streamed) as caller:
+        assert reads_slowly(caller, 3 * STALL_S) > SLOWLY * 10 * STALL_S
+        assert [] == front.proxy.events(event="request.finished", correlation_id=correlation_id)
+
+
+def test_reader_that_stops_is_cut(front: Front, correlation_id: str) -> None:
+    front.scripts.put(correlation_id, much(STACKSPOT, 16))
+    with Leaver(front.proxy.url, correlation_id, rcvbuf=16_384, model="agent", stream=True) as caller:
+        reads_slowly(caller, STALL_S)
+        front.proxy.wait_event(30, event="request.finished", correlation_id=correlation_id, end_reason="write_stall")
+        front.upstream.wait_over(correlation_id, 1)
+
+
+def whole(size: int) -> Steps:
+    text = chunk(STACKSPOT.delta("x" * 50_000))
+    return [STACKSPOT.head, *[text] * (size // 50_000), chunk(STACKSPOT.closing) + LAST]
 
 
 @pytest.mark.parametrize(("model", "size"), [("agent", "tokens"), ("gpt", "long texts")])
