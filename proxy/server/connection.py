@@ -125,6 +125,8 @@ class Connection(web.RequestHandler):
         if self._messages:
             self._unanswered = True
             self._body = self._messages[-1][1]
+        if self._buffer_paused:
+            self.half_close.watch(self)
 
     def eof_received(self) -> bool:  # type: ignore[override]  # aiohttp closes in any case
         """Keep writing to a client that has sent whole requests and shut down its side. asyncio's TLS cannot."""

@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 from aiohttp import HttpVersion11, web
 
+from proxy.server.tcp import closed_by_peer
+
 INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n"
 EVERY_S = 0.2
 MOST = 4
@@ -40,20 +42,34 @@ class HalfClose:
         else:
             self._timer = self._loop.call_later(EVERY_S, self._probe, connection)
 
+    def watch(self, connection: web.RequestHandler) -> None:
+        """Look for a FIN while reading is paused: until it goes on, none is reported."""
+        if self._timer is None:
+            self._timer = self._loop.call_later(EVERY_S, self._look, connection)
+
     def cancel(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
+
+    def _look(self, connection: web.RequestHandler) -> None:
+        self._timer = None
+        if connection.transport is not None and closed_by_peer(connection.transport):
+            self.probe(connection)
+        elif connection._buffer_paused:  # noqa: SLF001 - aiohttp has no other
+            self.watch(connection)
 
     def _probe(self, connection: web.RequestHandler) -> None:
+        self._timer = None
         transport, request = connection.transport, connection._current_request  # noqa: SLF001 - aiohttp has no other
-        if transport is None or request is None:
+        if transport is None or transport.is_closing() or request is None:
+            return
+        if request.version < HttpVersion11:  # it has neither chunks nor interim responses, so a FIN is a disconnect
+            transport.abort()
             return
         if self.comment is not None:
             self.comment()
         elif not request.writer.output_size and self._interims < MOST:
-            if request.version < HttpVersion11:  # it has no interim responses, so a FIN is a disconnect
-                transport.abort()
-                return
             transport.write(INTERIM)
             self._interims += 1
         self._timer = self._loop.call_later(EVERY_S, self._probe, connection)

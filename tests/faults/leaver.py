@@ -16,11 +16,13 @@ HOWS: tuple[How, ...] = ("closes", "resets", "half-closes, then closes")
 class Leaver:
     """One that has asked. ``rcvbuf`` shrinks what the kernel takes before it reads."""
 
-    def __init__(self, url: str, correlation_id: str, *, rcvbuf: int | None = None, **fields: Any) -> None:
+    def __init__(
+        self, url: str, correlation_id: str, *, rcvbuf: int | None = None, version: str = "1.1", **fields: Any
+    ) -> None:
         host, port = url.removeprefix("http://").split(":")
         sent = orjson.dumps(body(**fields))
         lines = (
-            f"POST {PATH} HTTP/1.1",
+            f"POST {PATH} HTTP/{version}",
             "host: x",
             f"correlation-id: {correlation_id}",
             f"content-length: {len(sent)}",
@@ -37,6 +39,9 @@ class Leaver:
 
     def __exit__(self, *_: object) -> None:
         self._socket.close()
+
+    def send(self, data: bytes) -> None:
+        self._socket.sendall(data)
 
     def read(self, size: int = 2**20) -> bytes:
         """Whatever there is; waits for something."""

@@ -185,3 +185,26 @@ def test_half_closed_client_gets_all_answers_it_has_asked_for(front: Front) -> N
         while piece := caller.recv(65536):
             got += piece
     assert 5 == got.count(b"HTTP/1.1 200 OK")
+
+
+@pytest.mark.parametrize("streamed", [True, False], ids=["stream", "whole"])
+@pytest.mark.parametrize("how", HOWS)
+def test_leaving_with_more_requests_sent_than_are_read(
+    front: Front, correlation_id: str, how: How, streamed: bool
+) -> None:
+    """Reading is paused then, so that nothing tells of the end."""
+    front.scripts.put(correlation_id, [STACKSPOT.head + chunk(STACKSPOT.part), "hold"])
+    with Leaver(front.proxy.url, correlation_id, model="agent", stream=streamed) as caller:
+        wait_posts(front, correlation_id, 1)
+        caller.send(b"GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n" * 5)
+        time.sleep(0.1)
+        caller.leave(how)
+        front.upstream.wait_over(correlation_id, 1.5)
+
+
+def test_leaving_a_stream_of_http_1_0(front: Front, correlation_id: str) -> None:
+    front.scripts.put(correlation_id, [STACKSPOT.head + chunk(STACKSPOT.part), "hold"])
+    with Leaver(front.proxy.url, correlation_id, version="1.0", model="agent", stream=True) as caller:
+        caller.read_until(b"abcd")
+        caller.leave("closes")
+        front.upstream.wait_over(correlation_id, 1)

@@ -188,7 +188,7 @@ def turned_away(reply: httpx.Response) -> None:
     assert ("1", "close") == (reply.headers["retry-after"], reply.headers["connection"])
 
 
-QUEUE = STACKSPOT + "proxy: {commit_after: 0.3, quota: {requests_per_minute: 1, queue_timeout: 60}}\n"
+QUEUE = STACKSPOT + "proxy: {commit_after: 0.3, quota: {requests_per_minute: 1, queue_timeout: 120}}\n"
 
 
 def test_stream_that_waits_with_its_headers_out_ends_with_an_error(
