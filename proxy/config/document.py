@@ -12,6 +12,7 @@ import yaml
 from proxy.config.settings import ConfigError
 
 _ENVIRONMENT = re.compile(r"os\.environ/(\w+)")
+_LIKE_A_REFERENCE = re.compile(r"\s*os\.environ\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +38,15 @@ class Node:
         return f"{self.file}:{self.line}"
 
     def value(self) -> Any:
-        """The scalar, with ``os.environ/NAME`` looked up; None when absent."""
-        if isinstance(self.raw, str) and (reference := _ENVIRONMENT.fullmatch(self.raw)):
-            return self.lookup(reference[1])
+        """The scalar, with ``os.environ/NAME`` looked up; None when absent. Raises ``ConfigError`` for a reference that
+        is misspelt: as a literal it would be a secret that anyone can guess."""
+        if self.variable is not None:
+            try:
+                return self.lookup(self.variable)
+            except ConfigError as error:
+                raise self.error(str(error)) from None
+        if isinstance(self.raw, str) and _LIKE_A_REFERENCE.match(self.raw):
+            raise self.error("a variable is written os.environ/NAME, its name in letters, digits and _")
         return self.raw
 
     @property

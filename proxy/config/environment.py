@@ -19,7 +19,7 @@ class Environment:
 
     def __call__(self, name: str) -> str | None:
         """The value, or that of the file that ``NAME_FILE`` names. Raises ``ConfigError`` for a file that
-        cannot be read."""
+        cannot be read or is empty: a secret that is named must be there."""
         value = self._given(name)
         if value:
             return _one_line(name, value)
@@ -28,9 +28,12 @@ class Environment:
             return None
         self.files[path] = digest(path)
         try:
-            return _one_line(f"{name}_FILE: {path}", Path(path).read_text(encoding="utf-8").strip())
+            text = Path(path).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"{name}_FILE: {path} cannot be read: {error}") from None
+        if not text:
+            raise ConfigError(f"{name}_FILE: {path} is empty: write the value of {name} into it, or unset {name}_FILE")
+        return _one_line(f"{name}_FILE: {path}", text)
 
     def beginning(self, prefix: str) -> dict[str, str]:
         """All variables whose names begin with ``prefix``."""
@@ -48,7 +51,7 @@ class Environment:
         return (self._real.get(name) or "").strip() or (self._dotenv.get(name) or "").strip()
 
 
-def _one_line(where: str, value: str) -> str | None:
+def _one_line(where: str, value: str) -> str:
     if not value.isprintable():
         raise ConfigError(f"{where}: it holds a line break or another control character")
-    return value or None
+    return value

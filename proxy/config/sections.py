@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 from typing import Any, TypeVar
 
 from proxy.config import litellm_keys
-from proxy.config.api_keys import read_api_keys
+from proxy.config.api_keys import read_api_keys, read_master_key
 from proxy.config.document import Node, at_least_one, positive, texts
 from proxy.config.listeners import read_admin, read_tls
 from proxy.config.notes import Notes
@@ -43,9 +43,9 @@ class SectionReader:
             return config
         keys = node.fields(("master_key",), litellm_keys.GENERAL)
         self._notes.warn_foreign(node, litellm_keys.GENERAL)
-        if "master_key" in keys and keys["master_key"].text() is not None:
-            self._notes.warn_of_literal(keys["master_key"])
-        return self._notes.take(config, "master_key", keys.get("master_key"), Node.text)
+        if "master_key" not in keys:
+            return config
+        return replace(config, master_key=read_master_key(self._notes, keys["master_key"]))
 
     def proxy(self, config: Config, node: Node | None) -> Config:
         if node is None:

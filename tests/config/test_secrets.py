@@ -53,7 +53,7 @@ def test_which_wins() -> None:
 
 @pytest.mark.parametrize(
     ("written", "message"),
-    [(b"two\nlines", "a line break"), (b"\xff", "cannot be read"), (b"\n", "has no client_secret")],
+    [(b"two\nlines", "a line break"), (b"\xff", "cannot be read"), (b"\n", "CLIENT_SECRET_FILE: mounted is empty")],
     ids=["two lines", "no text", "nothing"],
 )
 def test_files_that_hold_no_secret(written: bytes, message: str) -> None:

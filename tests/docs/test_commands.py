@@ -77,7 +77,9 @@ def test_check(command: str, stand_in: StandIn, tmp_path: Path) -> None:
 def test_yaml(tmp_path: Path) -> None:
     """Every piece of a config.yaml loads; those without models, beside the shipped ones."""
     values = CREDENTIALS | {name: f"planted-{name}" for name in ("BILLING_KEY", "SEARCH_KEY", "GROQ_API_KEY")}
-    values |= {name: f"planted-{name}" for name in ("LLM_API_KEY", "OPENAI_API_KEY", "FIREWORKS_AI_API_KEY")}
+    values |= {
+        name: f"planted-{name}" for name in ("LLM_API_KEY", "OPENAI_API_KEY", "FIREWORKS_AI_API_KEY", "PROXY_API_KEY")
+    }
     shown = [block for block in blocks("yaml") if re.match(r"model_list|router_settings|general_settings|proxy", block)]
     assert len(shown) > 4
     models = (ROOT / "config.yaml").read_text("utf-8").partition("\nproxy:")[0] + TEAM
