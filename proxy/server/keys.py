@@ -2,7 +2,7 @@
 
 import hmac
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -12,6 +12,9 @@ from proxy.config import Config
 from proxy.config.names import matches
 from proxy.config.settings import MASTER, ApiKey, Model
 from proxy.errors import InvalidKey, UnknownModel
+
+KEY_HEADERS = ("authorization", "x-api-key", "api-key")
+"""Where callers send their keys: OpenAI's clients as a bearer token, Anthropic's and Azure's in the others."""
 
 
 class Named(Protocol):
@@ -66,15 +69,15 @@ class KeyRing:
         for key in config.api_keys:
             self._add(key.key, Holder(key.name, key.models, tuple(dict.fromkeys(_known(key, config.models)))))
 
-    def holder(self, authorization: str) -> Holder:
-        """Who sent this Authorization header. Raises ``InvalidKey``."""
+    def holder(self, headers: Mapping[str, str]) -> Holder:
+        """Who sent a request with these headers: the holder of the first key that is known, in the order of
+        ``KEY_HEADERS``. Raises ``InvalidKey``."""
         if not self._holders:
             return NOBODY
-        scheme, _, key = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not key.strip():
-            raise InvalidKey("this proxy needs a key: send 'Authorization: Bearer ...'")
-        sent = self._digest(key)
-        found = [holder for digest, holder in self._holders if hmac.compare_digest(digest, sent)]
+        sent = [self._digest(key) for key in _keys(headers)]
+        if not sent:
+            raise InvalidKey("this proxy needs a key: send 'Authorization: Bearer ...', 'x-api-key' or 'api-key'")
+        found = [holder for key in sent for digest, holder in self._holders if hmac.compare_digest(digest, key)]
         if not found:
             raise InvalidKey("this proxy does not know the key that was sent")
         return found[0]
@@ -85,6 +88,18 @@ class KeyRing:
     def _digest(self, key: str) -> bytes:
         # aiohttp gives the bytes of a header that are no UTF-8 as surrogates
         return hmac.digest(self._salt, key.strip().encode(errors="surrogateescape"), "sha256")
+
+
+def _keys(headers: Mapping[str, str]) -> Iterator[str]:
+    """The keys that a request carries: one for each header."""
+    for name in KEY_HEADERS:
+        value = headers.get(name, "")
+        if name == "authorization":
+            scheme, _, value = value.partition(" ")
+            if scheme.lower() != "bearer":
+                continue
+        if value.strip():
+            yield value
 
 
 def _known(key: ApiKey, models: Sequence[Model]) -> Iterator[str]:

@@ -147,7 +147,7 @@ def authorize(config: Config) -> Middleware:
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path not in OPEN_ROUTES:
-            request[HOLDER] = holder = keys.holder(request.headers.get("Authorization", ""))
+            request[HOLDER] = holder = keys.holder(request.headers)
             if holder.name:
                 request[RECORD].caller = holder.name
                 structlog.contextvars.bind_contextvars(caller=holder.name)

@@ -70,6 +70,10 @@ NO_KEYS: dict[str, dict[bytes, bytes]] = {
     "another scheme": {b"authorization": b"Basic " + KEYS["MASTER"].encode()},
     "no scheme": {b"authorization": KEYS["MASTER"].encode()},
     "two of them": bearer(f"{KEYS['MASTER']} {KEYS['MASTER']}"),
+    "an empty x-api-key": {b"x-api-key": b""},
+    "another x-api-key": {b"x-api-key": b"planted"},
+    "an x-api-key with a scheme": {b"x-api-key": b"Bearer " + KEYS["MASTER"].encode()},
+    "unknown ones only": bearer("planted") | {b"x-api-key": b"planted", b"api-key": b"planted"},
 }
 
 
@@ -83,6 +87,25 @@ def test_who_is_not_let_in(front: Proxy, case: str) -> None:
         error = reply.json()["error"]
         assert (401, "invalid_api_key", "invalid_request_error") == (reply.status_code, error["code"], error["type"])
     assert "Traceback" not in front.output
+
+
+SENT: dict[str, dict[bytes, bytes]] = {
+    "a bearer key": bearer(KEYS["CHATTER"]),
+    "x-api-key": {b"x-api-key": KEYS["CHATTER"].encode()},
+    "api-key": {b"api-key": KEYS["CHATTER"].encode()},
+    "capitals": {b"X-API-Key": KEYS["CHATTER"].encode()},
+    "one twice": bearer(KEYS["CHATTER"]) | {b"x-api-key": KEYS["CHATTER"].encode()},
+    "an unknown one before": bearer("planted-other-key") | {b"x-api-key": KEYS["CHATTER"].encode()},
+    "another scheme before": {b"authorization": b"Basic YTpi", b"api-key": KEYS["CHATTER"].encode()},
+    "a known one after": bearer(KEYS["CHATTER"]) | {b"x-api-key": KEYS["MASTER"].encode()},
+}
+
+
+@pytest.mark.parametrize("case", SENT)
+def test_keys_are_taken_from_three_headers(front: Proxy, case: str) -> None:
+    """Of several known keys the one of the first header counts: Authorization, x-api-key, api-key."""
+    listed = front.client.get("/v1/models", headers=SENT[case]).json()
+    assert ["chat", "stackspot"] == [model["id"] for model in listed["data"]]
 
 
 def test_probes_need_no_key(front: Proxy) -> None:
@@ -147,7 +170,7 @@ def test_keys_without_a_master_key(launch: Launch) -> None:
 
 def test_without_keys_everybody_is_nobody() -> None:
     ring = KeyRing(Config(models=()))
-    assert {""} == {ring.holder(authorization).name for authorization in ("", "Bearer x", "nonsense")}
+    assert {""} == {ring.holder({"authorization": sent}).name for sent in ("", "Bearer x", "nonsense")}
 
 
 def test_every_key_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,10 +184,12 @@ def test_every_key_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
         return one == other
 
     monkeypatch.setattr("proxy.server.keys.hmac.compare_digest", compare)
-    assert "key-0" == ring.holder("bearer secret-0").name
+    assert "key-0" == ring.holder({"authorization": "bearer secret-0"}).name
     with pytest.raises(InvalidKey):
-        ring.holder("Bearer " + "x" * 10_000)
+        ring.holder({"authorization": "Bearer " + "x" * 10_000})
     assert [32] * 12 == compared, "digests, all of them, twice"
+    assert "key-1" == ring.holder({"x-api-key": "secret-1", "api-key": "secret-2"}).name
+    assert [32] * 24 == compared, "and of each key that is sent"
 
 
 @pytest.mark.parametrize("twin", ["name: master, key: other", "name: app, key: literal"])
