@@ -3,11 +3,12 @@
 ProxyError
 ├── CallerError                 the caller asked for something wrong
 │   ├── InvalidRequest          400, ``param`` names the field
-│   │   └── BodyUnreadable      400
+│   │   ├── BodyUnreadable      400
+│   │   ├── OriginRefused       403, a page of an origin that is not listed
+│   │   └── HostRefused         403, a public name under which a proxy without a key does not answer
 │   ├── CorrelationMissing      400
 │   ├── CorrelationInvalid      400
 │   ├── InvalidKey              401
-│   ├── OriginRefused           403, a page of an origin that is not listed
 │   ├── UnknownModel            404
 │   ├── UnknownRoute            404
 │   ├── WrongMethod             405
@@ -118,9 +119,14 @@ class InvalidKey(CallerError):
     code = "invalid_api_key"
 
 
-class OriginRefused(CallerError):
+class OriginRefused(InvalidRequest):
     status = 403
     code = "origin_not_allowed"
+
+
+class HostRefused(InvalidRequest):
+    status = 403
+    code = "host_not_allowed"
 
 
 class UnknownModel(CallerError):

@@ -9,7 +9,7 @@ from proxy.config.addresses import MASK, masked
 from proxy.config.providers import OPENAI_COMPATIBLE, STACKSPOT
 
 DEFAULT = "default"
-_NO_SETTINGS = ("models", "demo", "otel", "source", "warnings", "origins", "files")
+_NO_SETTINGS = ("models", "demo", "otel", "source", "left_out", "warnings", "origins", "files")
 VARIABLES = {
     "host": "PROXY_HOST",
     "port": "PROXY_PORT",

@@ -110,7 +110,7 @@ def _example(config: Config, url: str) -> str:
         f"-H 'content-type: application/json' -H '{config.correlation.header}: demo-1'",
         f"-d {shlex.quote(json.dumps(body, ensure_ascii=False))}",
     ]
-    if config.master_key or config.api_keys:
+    if config.has_keys:
         parts.insert(2, '-H "authorization: Bearer $PROXY_API_KEY"')
     return _NEXT_LINE.join(parts)
 

@@ -16,7 +16,7 @@ from proxy.config.notes import Notes
 from proxy.config.providers import PROVIDERS
 from proxy.config.routing import read_routing
 from proxy.config.sections import SectionReader
-from proxy.config.settings import MASTER, Config, ConfigError, Model
+from proxy.config.settings import DEFAULTS, MASTER, Config, ConfigError, Model
 
 DEFAULT_FILE = Path("config.yaml")
 DEFAULT_MODELS = """\
@@ -61,7 +61,7 @@ def load(
     custom = _custom_providers(top["litellm_settings"], notes) if "litellm_settings" in top else set()
     models = ModelReader(notes, providers, custom, strict=strict, demo=demo)
     sections = SectionReader(notes)
-    config = Config(models=(), source=str(file) if file else "defaults", demo=demo)
+    config = Config(models=(), source=str(file) if file else DEFAULTS, demo=demo)
     config = sections.proxy(config, top.get("proxy"))
     config = sections.general(config, top.get("general_settings"))
     endpoint = _endpoint_of_the_environment(notes)
@@ -75,7 +75,13 @@ def load(
             config = replace(config, **{key: value})  # type: ignore[arg-type]  # two fields, two types
             notes.origins[key] = "flag"
     files |= environment.files | {path: digest(path) for path in _certificates(config)}
-    return replace(config, warnings=tuple(notes.warnings), origins=notes.origins, files=files)
+    return replace(
+        config,
+        left_out=tuple(sorted(models.left_out)),
+        warnings=tuple(notes.warnings),
+        origins=notes.origins,
+        files=files,
+    )
 
 
 def _certificates(config: Config) -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from proxy.config import litellm_keys
 from proxy.config.api_keys import read_api_keys, read_master_key
 from proxy.config.document import Node, at_least_one, positive, texts
+from proxy.config.hosts import read_allowed_hosts, read_origins
 from proxy.config.listeners import read_admin, read_tls
 from proxy.config.notes import Notes
 from proxy.config.settings import Cache, Config, Correlation, Limits, Quota, Timeouts, Tools
@@ -26,9 +27,11 @@ _FLAGS = ("strict_params", "enforce_max_tokens", "validate_on_start", "page")
 _FOLDERS = ("run_records", "capture")
 _HEADER = re.compile(r"[A-Za-z0-9-]+")
 _SOURCE = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+){0,3}")
-_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@*\s]+")
 _TAKEN = frozenset(
-    {"authorization", "connection", "content-length", "content-type", "cookie", "host", "transfer-encoding"}
+    {
+        *("authorization", "x-api-key", "api-key", "cookie", "origin", "host", "connection"),
+        *("content-length", "content-type", "transfer-encoding"),
+    }
 )
 
 
@@ -50,7 +53,7 @@ class SectionReader:
     def proxy(self, config: Config, node: Node | None) -> Config:
         if node is None:
             return config
-        keys = node.fields((*_SECTIONS, *_NUMBERS, *_FLAGS, *_FOLDERS, "api_keys", "cors_origins"))
+        keys = node.fields((*_SECTIONS, *_NUMBERS, *_FLAGS, *_FOLDERS, "api_keys", "cors_origins", "allowed_hosts"))
         config = replace(
             config,
             correlation=self._correlation(keys.get("correlation")),
@@ -69,7 +72,8 @@ class SectionReader:
             config = self._notes.take(config, key, keys.get(key), Node.flag)
         for key in _FOLDERS:
             config = self._notes.take(config, key, keys.get(key), Node.text)
-        return self._notes.take(config, "cors_origins", keys.get("cors_origins"), _origins)
+        config = self._notes.take(config, "cors_origins", keys.get("cors_origins"), read_origins)
+        return self._notes.take(config, "allowed_hosts", keys.get("allowed_hosts"), read_allowed_hosts)
 
     def _correlation(self, node: Node | None) -> Correlation:
         keys = node.fields(("header", "required", "also_accept")) if node else {}
@@ -103,13 +107,4 @@ def _sources(node: Node) -> tuple[str, ...]:
             raise item.error(f"a header's name, or a field of the body such as metadata.session_id, not {text!r}")
         if text.lower() in _TAKEN:
             raise item.error(f"the header {text!r} has a meaning of its own")
-    return tuple(text for _, text in found)
-
-
-def _origins(node: Node) -> tuple[str, ...]:
-    """As browsers send them: each listed by itself, since ``*`` would let any page use up the quota."""
-    found = [(item, text.rstrip("/").lower()) for item in node.items() if (text := item.text())]
-    for item, text in found:
-        if not _ORIGIN.fullmatch(text):
-            raise item.error(f"an origin such as https://app.example.com is expected here, not {text!r}")
     return tuple(text for _, text in found)

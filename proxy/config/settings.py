@@ -8,6 +8,10 @@ MASTER = "master"
 """The name of the master key, where callers' keys have names."""
 
 
+DEFAULTS = "defaults"
+"""The source of a configuration without a file."""
+
+
 class ConfigError(Exception):
     """The configuration cannot be used; the message says what, where and what to do."""
 
@@ -185,6 +189,8 @@ class Config:
     """Whether there is a page at ``/``."""
     cors_origins: tuple[str, ...] = ()
     """The origins whose pages may call the proxy from a browser, beside its own."""
+    allowed_hosts: tuple[str, ...] = ()
+    """The public names under which a proxy without a key answers; ``*.example.com`` for all names below one."""
     validate_on_start: bool = False
     run_records: str | None = None
     """The folder for a record of each run; relative to the working directory."""
@@ -192,8 +198,15 @@ class Config:
     """The folder for upstreams' streams as they came."""
     otel: Mapping[str, str] = field(default_factory=dict, repr=False)
     """The variables of OpenTelemetry, by name; traces are sent where they say so."""
-    source: str = "defaults"
+    source: str = DEFAULTS
+    left_out: tuple[str, ...] = ()
+    """The names and aliases of models that lack credentials."""
     warnings: tuple[str, ...] = ()
     origins: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str | None] = field(default_factory=dict, repr=False)
     """What it was read from, by path, each with its digest as in ``proxy.config.files``."""
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether callers need a key."""
+        return self.master_key is not None or bool(self.api_keys)

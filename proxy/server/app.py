@@ -10,7 +10,7 @@ from proxy.dispatch.attempts import Attempts
 from proxy.dispatch.dispatcher import Dispatcher
 from proxy.dispatch.providers import Provider, deploy
 from proxy.dispatch.router import Router
-from proxy.server import cors, middleware, openapi, page
+from proxy.server import cors, hosts, middleware, openapi, page
 from proxy.server.caching import Caching
 from proxy.server.inference import Inference
 from proxy.server.key_limits import KeyLimits
@@ -40,7 +40,8 @@ def create_app(
         middlewares=[
             middleware.account(callers_of, config, metrics, observing.observers),
             middleware.refuse(callers_of),
-            cors.share(config, callers_of),
+            hosts.check_host(config),
+            cors.share(config),
             middleware.keep_apart(),
             middleware.authorize(config),
             middleware.admit(callers_of, state, watchdog),

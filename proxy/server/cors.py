@@ -1,20 +1,25 @@
-"""Pages of other origins: those that are listed may call the proxy from a browser, all others may not."""
+"""Pages in browsers: the proxy's own and those of listed origins may call the proxy, all others may not."""
 
 import re
-from collections.abc import Awaitable, Callable, Container
+from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from proxy.config import Config
+from proxy.config.hosts import without_default_port
 from proxy.errors import OriginRefused
+from proxy.server.hosts import target_authority
+from proxy.server.keys import KEY_HEADERS
+from proxy.server.ops import PROBES
 
 MAX_AGE_S = 600
 _METHODS = "GET, POST"
 _FROM_ELSEWHERE = frozenset({"cross-site", "same-site"})
 _HEADERS = frozenset(
     {
-        *("accept", "authorization", "cache-control", "content-type", "idempotency-key", "last-event-id"),
+        *KEY_HEADERS,
+        *("accept", "cache-control", "content-type", "idempotency-key", "last-event-id"),
         *("openai-beta", "openai-organization", "openai-project", "traceparent", "tracestate", "user-agent"),
     }
 )
@@ -27,9 +32,13 @@ _TOLD = (
 Signal = Callable[[web.Request, web.StreamResponse], Awaitable[None]]
 
 
-def share(config: Config, inference: Container[str]) -> Middleware:
-    """Answers preflights of listed origins. A browser's POST for a page of any other is refused: without a
-    preflight it could still cost quota, though that page could not read the answer."""
+def share(config: Config) -> Middleware:
+    """Refuses requests of pages that are neither listed nor the proxy's own, and answers preflights of listed ones.
+
+    Without a preflight a page could spend quota although it cannot read the answer. Browsers send ``Origin`` with every
+    POST and with every request that a page of another origin could read. ``Sec-Fetch-Site``, which they send to
+    trustworthy URLs alone, also shows requests without an ``Origin``, such as those for images and scripts.
+    """
     correlation = {config.correlation.header.lower(), *(header.lower() for header in config.correlation.also_accept)}
 
     def allowed(header: str) -> bool:
@@ -46,9 +55,9 @@ def share(config: Config, inference: Container[str]) -> Middleware:
                 "access-control-max-age": str(MAX_AGE_S),
             }
             return web.Response(status=204, headers=headers)
-        asks = request.method == "POST" and request.path in inference
-        if asks and not listed and request.headers.get("Sec-Fetch-Site") in _FROM_ELSEWHERE:
-            raise OriginRefused("pages of this origin may not call this proxy: list it in proxy.cors_origins")
+        if not (listed or request.path in PROBES or _is_own(request)):
+            origin = _origin(request)[:128] or "unknown"
+            raise OriginRefused(f"pages of {origin!r} may not call this proxy: list that origin in proxy.cors_origins")
         return await handler(request)
 
     return middleware
@@ -71,4 +80,27 @@ def label_for_browsers(config: Config) -> Signal:
 
 
 def _origin(request: web.Request) -> str:
-    return request.headers.get("Origin", "")
+    """The origin of the page that sends the request, empty for none. Several are one that is never listed."""
+    return ", ".join(request.headers.getall("Origin", ()))
+
+
+def _is_own(request: web.Request) -> bool:
+    """Whether no page sends the request, or one of the proxy's own.
+
+    A page's own requests have the ``Host`` that is in its ``Origin``. Where TLS ends at a front, the scheme is https
+    there and http here, so it is compared only where the proxy itself speaks TLS.
+    """
+    if request.headers.get("Sec-Fetch-Site") in _FROM_ELSEWHERE and not _is_navigation(request):
+        return False
+    if "Origin" not in request.headers:
+        return True
+    scheme, _, page = _origin(request).lower().partition("://")
+    if scheme not in (("https",) if request.secure else ("http", "https")):
+        return False
+    here = target_authority(request) or request.headers.get("Host") or ""
+    return without_default_port(scheme, page) == without_default_port(scheme, here.lower()) != ""
+
+
+def _is_navigation(request: web.Request) -> bool:
+    """Whether a link or the address bar leads here: the page that has the link sees nothing of the answer."""
+    return request.method == "GET" and request.headers.get("Sec-Fetch-Mode") == "navigate"

@@ -31,6 +31,7 @@ from proxy.server import correlation
 from proxy.server.body import read_body
 from proxy.server.connection import Connection
 from proxy.server.keys import HOLDER, KeyRing
+from proxy.server.ops import PROBES
 from proxy.server.state import RECORD, State
 from proxy.server.watchdog import Watchdog
 from proxy.telemetry import events
@@ -40,9 +41,10 @@ from proxy.telemetry.record import Record
 
 log = structlog.get_logger()
 
-OPEN_ROUTES = frozenset({"/", "/health", "/healthz", "/health/liveliness", "/ready", "/health/readiness", "/metrics"})
 OPERATORS = frozenset({"/metrics", "/"})
 """Where operators have a port of their own, these are only there."""
+OPEN_ROUTES = PROBES | OPERATORS
+"""Those that need no key."""
 CALLER_LEFT = 499
 
 

@@ -15,6 +15,7 @@ from proxy.core.callers.chat_schema import Request
 from proxy.core.callers.chat_service import ChatService, ServiceRequest
 from proxy.core.dialect import Caller
 from proxy.server.correlation import VALID
+from proxy.server.keys import KEY_HEADERS
 
 PATH = "/openapi.json"
 
@@ -26,7 +27,7 @@ def _ref(name: str) -> dict[str, str]:
 _ERRORS = {
     400: "not HTTP, not JSON, or a field or header that is missing or wrong, then named in `param`",
     401: "the caller's key is missing or wrong",
-    403: "the page of a browser that sends this is of an origin that is not listed",
+    403: "a page of an origin that is not listed sends this, or the host is not one that a proxy without a key allows",
     404: "there is no such model, or the key is not for it",
     408: "the body did not arrive in time",
     413: "the body is too large",
@@ -38,9 +39,16 @@ _ERRORS = {
     504: "the upstream did not answer in time",
 }
 _CHAT = tuple(_ERRORS)
-_MODELS = (400, 401, 404, 500)
+_LOOK = (400, 401, 403, 500)
+_MODELS = (400, 401, 403, 404, 500)
+_OPEN = (400, 403, 500)
 _PROBE = (400, 500)
 
+_KEYS = {
+    "authorization": {"type": "http", "scheme": "bearer"},
+    **{name: {"type": "apiKey", "in": "header", "name": name} for name in KEY_HEADERS if name != "authorization"},
+}
+"""Any one of them will do."""
 _TEXT = {"type": "string"}
 _ERROR = {
     "type": "object",
@@ -156,7 +164,7 @@ def document(config: Config) -> dict[str, Any]:
         "Targets": _TARGETS,
         "Status": _STATUS,
     }
-    keyed: list[dict[str, list[str]]] = [{"key": []}] if config.master_key or config.api_keys else []
+    keyed: list[dict[str, list[str]]] = [{name: []} for name in _KEYS] if config.has_keys else []
     return {
         "openapi": "3.1.0",
         "info": {"title": "stackspot-proxy", "version": __version__, "license": {"name": "MIT", "identifier": "MIT"}},
@@ -164,7 +172,7 @@ def document(config: Config) -> dict[str, Any]:
         "components": {
             "schemas": {**shapes, **own},
             "responses": {str(status): _response(why, "Error") for status, why in _ERRORS.items()},
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": _KEYS,
         },
     }
 
@@ -184,7 +192,7 @@ def _paths(config: Config, keyed: list[dict[str, list[str]]]) -> dict[str, Any]:
         paths[path] = {"get": {"operationId": f"get{_slug(path)}", **what, "responses": responses}}
         return responses
 
-    get("/models", models, _response("all names, and who answers to them", "Targets"), (400, 401, 500))
+    get("/models", models, _response("all names, and who answers to them", "Targets"), _LOOK)
     get("/v1/models", models, _response("all names", "ModelList"), _MODELS)
     get("/v1/models/{id}", models | {"parameters": [id_]}, _response("one of them", "Model"), _MODELS)
     for path in ("/health", "/healthz", "/health/liveliness"):
@@ -194,12 +202,12 @@ def _paths(config: Config, keyed: list[dict[str, list[str]]]) -> dict[str, Any]:
         responses["503"] = _response("starting or draining", "Status")
     texts = {"text/plain": {"schema": _TEXT}, "application/openmetrics-text": {"schema": _TEXT}}
     if config.admin is None:
-        get("/metrics", {"summary": "Metrics"}, {"description": "as the header Accept asks", "content": texts}, _PROBE)
+        get("/metrics", {"summary": "Metrics"}, {"description": "as the header Accept asks", "content": texts}, _OPEN)
     if config.page and config.admin is None:
         page = {"description": "HTML", "content": {"text/html": {"schema": _TEXT}}}
-        get("/", {"summary": "A page to try a chat"}, page, _PROBE)
+        get("/", {"summary": "A page to try a chat"}, page, _OPEN)
     this = {"description": "an OpenAPI document", "content": {"application/json": {"schema": {"type": "object"}}}}
-    get(PATH, {"summary": "This document", "security": keyed}, this, (400, 401, 500))
+    get(PATH, {"summary": "This document", "security": keyed}, this, _LOOK)
     return paths
 
 

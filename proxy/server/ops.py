@@ -12,6 +12,10 @@ from proxy.server.keys import HOLDER
 from proxy.server.state import State
 from proxy.telemetry.metrics import Metrics
 
+_ALIVE = ("/health", "/healthz", "/health/liveliness")
+_READY = ("/ready", "/health/readiness")
+PROBES = frozenset({*_ALIVE, *_READY})
+
 
 class Ops:
     def __init__(self, router: Router, metrics: Metrics, state: State) -> None:
@@ -22,8 +26,8 @@ class Ops:
 
     def routes(self) -> list[web.RouteDef]:
         return [
-            *(web.get(path, self.health) for path in ("/health", "/healthz", "/health/liveliness")),
-            *(web.get(path, self.ready) for path in ("/ready", "/health/readiness")),
+            *(web.get(path, self.health) for path in _ALIVE),
+            *(web.get(path, self.ready) for path in _READY),
             web.get("/metrics", self.metrics),
             web.get("/models", self.targets),
             web.get("/v1/models", self.models),

@@ -7,7 +7,7 @@ from proxy.config import Config, Model
 from proxy.config.secrets import Redactor
 from proxy.config.settings import ApiKey, Quota
 
-OUTSIDE = {"models", "demo", "otel", "warnings", "origins", "files"}
+OUTSIDE = {"models", "demo", "otel", "left_out", "warnings", "origins", "files"}
 PLANTED = {"master_key": "planted-master", "redis_url": "redis://:pl%40nted@h:1/0"}
 MODEL = Model("m", "stackspot", "agent", client_secret="planted-secret", api_key="planted-key")
 CONFIG = Config(

@@ -143,6 +143,15 @@ WRONG = {
     "no models": ("model_list: []\n", "no model is configured"),
     "an origin with a path": (STACKSPOT + "proxy: {cors_origins: ['https://a.example/x']}\n", "given.yaml:4: proxy.cors_origins[0]: an origin such as https://app.example.com is expected here"),
     "all origins": (STACKSPOT + "proxy: {cors_origins: ['*']}\n", "not '*'"),
+    "the origin null": (STACKSPOT + "proxy: {cors_origins: ['null']}\n", "given.yaml:4: proxy.cors_origins[0]: an origin such as https://app.example.com is expected here, not 'null'"),
+    "the origin null, without quotes": (STACKSPOT + "proxy: {cors_origins: [null]}\n", "not 'null'"),
+    "all hosts": (STACKSPOT + "proxy: {allowed_hosts: ['*']}\n", "given.yaml:4: proxy.allowed_hosts[0]: a name such as llm.example.com or *.example.com is expected here, not '*'"),
+    "all hosts of a top-level domain": (STACKSPOT + "proxy: {allowed_hosts: ['*.com']}\n", "not '*.com'"),
+    "a host with a star inside": (STACKSPOT + "proxy: {allowed_hosts: ['llm*.example.com']}\n", "not 'llm*.example.com'"),
+    "a host with a port": (STACKSPOT + "proxy: {allowed_hosts: ['llm.example.com:443']}\n", "not 'llm.example.com:443'"),
+    "a URL for a host": (STACKSPOT + "proxy: {allowed_hosts: ['https://llm.example.com']}\n", "not 'https://llm.example.com'"),
+    "one host and no list": (STACKSPOT + "proxy: {allowed_hosts: llm.example.com}\n", "a list is expected here"),
+    "a key for a correlation id": (STACKSPOT + "proxy: {correlation: {also_accept: [x-api-key]}}\n", "the header 'x-api-key' has a meaning of its own"),
 }  # fmt: skip
 
 
@@ -382,3 +391,18 @@ def test_the_address_of_redis() -> None:
     with pytest.raises(ConfigError, match="REDIS_URL") as refused:
         from_text(STACKSPOT, CREDENTIALS | {"REDIS_URL": "host:pw@6379"})
     assert "pw" not in str(refused.value)
+
+
+def test_the_hosts_of_a_proxy_without_a_key() -> None:
+    assert () == from_text(STACKSPOT).allowed_hosts
+    listed = STACKSPOT + "proxy:\n  allowed_hosts: [LLM.example.com., '*.corp.example.com', os.environ/PUBLIC]\n"
+    assert ("llm.example.com", "*.corp.example.com") == from_text(listed).allowed_hosts
+    named = from_text(listed, CREDENTIALS | {"PUBLIC": "ai.example.com"})
+    assert ("llm.example.com", "*.corp.example.com", "ai.example.com") == named.allowed_hosts
+
+
+def test_default_ports_of_origins_do_not_count() -> None:
+    origins = "['https://a.example:443', 'http://b.example:80/', 'https://c.example:80', 'http://[::1]:80']"
+    assert ("https://a.example", "http://b.example", "https://c.example:80", "http://[::1]") == from_text(
+        f"{STACKSPOT}proxy: {{cors_origins: {origins}}}\n"
+    ).cors_origins

@@ -152,6 +152,15 @@ def test_what_goes_along(installed: Installation, correlation_id: str) -> None:
     assert 200 == installed.nginx.client.get("/ready").status_code
 
 
+def test_pages_behind_the_front_are_the_proxys_own(installed: Installation, correlation_id: str) -> None:
+    """The front passes the port of ``Host`` on, which is in the ``Origin`` of its pages."""
+    statuses = []
+    for origin in (installed.nginx.url, "http://127.0.0.1", "http://evil.example"):
+        headers = {"correlation-id": correlation_id, "origin": origin}
+        statuses.append(installed.nginx.client.post(PATH, headers=headers, json=body()).status_code)
+    assert [200, 403, 403] == statuses
+
+
 def test_the_proxy_refuses_what_is_too_large(installed: Installation, correlation_id: str) -> None:
     told = installed.ask(correlation_id, messages=[{"role": "user", "content": "x" * (10 * 2**20)}])
     assert (413, "request_too_large") == (told.status, told.code)

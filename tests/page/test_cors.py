@@ -120,5 +120,5 @@ def test_preflights_as_they_are(launch: Launch) -> None:
         return reply.status_code, reply.headers.get("access-control-allow-origin"), reply.headers.get("vary")
 
     assert (204, origin, "Origin") == preflight(origin=origin)
-    assert (401, None, "Origin") == preflight(origin="https://other.example.com")
+    assert (403, None, "Origin") == preflight(origin="https://other.example.com")
     assert (401, None, "Origin") == preflight()

@@ -17,7 +17,7 @@ from proxy import __version__
 from proxy.config import Config
 from proxy.telemetry.encoding import iso
 
-_NO_SETTINGS = frozenset({"source", "warnings", "origins", "path"})
+_NO_SETTINGS = frozenset({"source", "left_out", "warnings", "origins", "path"})
 _SHA = re.compile(r"[0-9a-f]{40,64}")
 
 

@@ -65,7 +65,7 @@ def test_the_document_is_one(launch: Launch, tmp_path: Path) -> None:
     run("openapi-spec-validator", str(tmp_path / "openapi.json"), cwd=tmp_path)
     chat = reply.json()["paths"]["/v1/chat/completions"]["post"]
     assert ("x-conversation", False) == (chat["parameters"][0]["name"], chat["parameters"][0]["required"])
-    assert [{"key": []}] == chat["security"]
+    assert [{"authorization": []}, {"x-api-key": []}, {"api-key": []}] == chat["security"]
 
 
 def test_every_route_is_in_it(proxy: Proxy) -> None:

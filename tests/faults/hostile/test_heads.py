@@ -97,7 +97,11 @@ def test_what_is_no_http_is_logged_without_what_was_sent(quick: Proxy) -> None:
 
 ANSWERED: dict[str, tuple[bytes, list[int]]] = {
     "HTTP/1.0": (request(line="POST /v1/chat/completions HTTP/1.0"), [200]),
-    "an absolute URL": (request(line="POST http://elsewhere.example/v1/chat/completions HTTP/1.1"), [200]),
+    "an absolute URL": (request(line="POST http://x/v1/chat/completions HTTP/1.1"), [200]),
+    "an absolute URL of a stranger": (
+        request(line="POST http://elsewhere.example/v1/chat/completions HTTP/1.1"),
+        [403],
+    ),
     "an upgrade": (request("connection: upgrade, close", "upgrade: websocket", "sec-websocket-version: 13"), [200]),
     "an upgrade to HTTP/2": (request("connection: upgrade, close", "upgrade: h2c", "http2-settings: a"), [200]),
     "100-continue": (request("expect: 100-continue"), [100, 200]),
