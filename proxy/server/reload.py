@@ -11,6 +11,7 @@ import structlog
 
 from proxy.config import Config, ConfigError
 from proxy.config.files import Watch, digests
+from proxy.config.safeguards import check_successor
 from proxy.server.service import Service
 from proxy.server.threads import in_daemon_thread
 from proxy.telemetry import events
@@ -85,7 +86,9 @@ class Reload:
 
     async def _reload(self, now: dict[str, str | None], *, asked: bool) -> None:
         try:
-            config, kept = _steady(self._service.config, await in_daemon_thread(self._load))
+            loaded = await in_daemon_thread(self._load)
+            check_successor(self._service.config, loaded)
+            config, kept = _steady(self._service.config, loaded)
             await self._service.turn_to(config)
         except ConfigError as error:
             if asked or await self._readable():
