@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from proxy.check import ask, pings, settings
 from proxy.check.outcome import Outcome
 from proxy.config import Config, ConfigError
+from proxy.config.listeners import unprotected
 from proxy.config.secrets import Redactor
 
 VALUE_WIDTH = 48
@@ -60,9 +61,10 @@ def _tell_settings(config: Config, environ: Mapping[str, str], tell: Tell) -> No
             tell(title)
         for row in rows:
             tell(f"  {row.name:<{name_width}}  {row.value:<{value_width}}  {row.origin}")
-    if config.warnings:
+    warnings = [*config.warnings, *(f"{setting}: {reason}" for setting, reason in unprotected(config))]
+    if warnings:
         tell("\nwarnings")
-    for warning in config.warnings:
+    for warning in warnings:
         tell(f"  {warning}")
 
 

@@ -1,11 +1,13 @@
 """``proxy.tls`` and ``proxy.admin``: how callers reach the proxy, and how operators do."""
 
+import ipaddress
 import ssl
+from collections.abc import Iterator
 from pathlib import Path
 
 from proxy.config.document import Node
 from proxy.config.notes import Notes
-from proxy.config.settings import Admin, Tls
+from proxy.config.settings import Admin, Config, Tls
 
 
 def read_tls(notes: Notes, node: Node | None) -> Tls | None:
@@ -38,6 +40,29 @@ def certified(tls: Tls) -> ssl.SSLContext:
     context.set_alpn_protocols(["http/1.1"])
     context.load_cert_chain(tls.cert, tls.key, password="")  # or a locked key would be asked for at the terminal
     return context
+
+
+def unprotected(config: Config) -> Iterator[tuple[str, str]]:
+    """The settings of addresses that other machines may reach while callers need no key, each with a warning."""
+    if config.has_keys:
+        return
+    hosts = {"PROXY_HOST": config.host}
+    if config.admin is not None:
+        hosts["proxy.admin.host"] = config.admin.host
+    for setting, host in hosts.items():
+        if not _is_loopback(host):
+            yield (
+                setting,
+                f"the proxy listens on {host or 'all addresses'} and asks for no key: whoever reaches it can spend the "
+                "accounts' quota. Set PROXY_API_KEY, or let it listen on 127.0.0.1",
+            )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name, or nothing, which is all addresses
+        return host.lower() == "localhost"
 
 
 def read_admin(notes: Notes, node: Node | None) -> Admin | None:

@@ -7,6 +7,7 @@ from typing import Protocol
 import structlog
 
 from proxy.config import Config
+from proxy.config.listeners import unprotected
 from proxy.dispatch.deployment import Deployment
 from proxy.errors import Internal, ProxyError
 from proxy.telemetry.encoding import ms
@@ -77,6 +78,8 @@ def configured(config: Config, event: str) -> None:
     for model in config.models:
         if model.ssl_verify is False:
             log.warning("tls.verification_disabled", model=model.name, api_base=model.api_base)
+    for setting, reason in unprotected(config):
+        log.warning("keys.missing", setting=setting, reason=reason)
     if config.log_messages:
         log.warning("messages.logged", reason="LOG_MESSAGES is on: what callers write and are answered is in the log")
     log.info(event, source=config.source, models=[model.name for model in config.models], demo=config.demo)
