@@ -20,7 +20,9 @@ from tests.docs.documents import blocks, codes, sections, table
 from tests.support.processes import CREDENTIALS, ROOT, Proxy
 
 UNKNOWN = "zzzzzzzz"
-OF_THE_FILE = {"models", "source", "origins", "files"}
+OF_THE_FILE = {"models", "source", "left_out", "origins", "files"}
+KEYED = CREDENTIALS | {"PROXY_API_KEY": "planted-key"}
+"""With the key that the reference names: it must be set where it is named."""
 READ_ELSEWHERE = {"PROXY_CONFIG", "SSL_CERT_FILE", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"}
 
 
@@ -74,7 +76,7 @@ def test_every_key_of_the_file(tmp_path: Path) -> None:
             spoilt["proxy"][path[1]] = {}
         at(spoilt, path)[UNKNOWN] = []
         with pytest.raises(ConfigError, match="known here: ") as raised:
-            loaded(spoilt, tmp_path)
+            loaded(spoilt, tmp_path, KEYED)
         known = set(str(raised.value).partition("known here: ")[2].split(", "))
         elsewhere = set() if path else {"aliases", "litellm_settings"}  # told of in words
         assert known - elsewhere == set(at(whole, path)), path
@@ -82,8 +84,8 @@ def test_every_key_of_the_file(tmp_path: Path) -> None:
 
 def test_every_value_shown_is_the_default(tmp_path: Path) -> None:
     """But for the names in ``model_list``."""
-    shown = loaded(reference(), tmp_path)
-    plain = loaded("model_list: [{model_name: m, litellm_params: {model: stackspot/agent}}]", tmp_path)
+    shown = loaded(reference(), tmp_path, KEYED)
+    plain = loaded("model_list: [{model_name: m, litellm_params: {model: stackspot/agent}}]", tmp_path, KEYED)
     for field in fields(Config):
         if field.name not in OF_THE_FILE:
             assert getattr(shown, field.name) == getattr(plain, field.name), field.name
