@@ -135,8 +135,10 @@ class ShortCut(asyncio.Protocol):
                 return
             self._clear = False
         self._behind.data_received(data)
-        splits = self._content._http_chunk_splits  # noqa: SLF001 - where chunks have ended
-        self._between = bool(splits) and splits[-1] == self._content.total_bytes and data.endswith(_AFTER_CHUNK)
+        content = self._content
+        splits = content._http_chunk_splits  # noqa: SLF001 - where chunks have ended
+        at_boundary = bool(splits) and splits[-1] == content.total_bytes and data.endswith(_AFTER_CHUNK)
+        self._between = at_boundary and not content.is_eof()  # what follows the last chunk is no part of this answer
 
     def eof_received(self) -> None:
         self._behind.eof_received()

@@ -14,9 +14,16 @@ import aiohttp
 from aiohttp import http_exceptions
 
 from proxy import __version__
-from proxy.dispatch.connector import Connector
+from proxy.dispatch.connector import Connector, StaleConnection, fresh_connection
 from proxy.dispatch.handover import FITS, Handover
-from proxy.errors import ConnectTimeout, ProxyError, UpstreamBroken, UpstreamTLS, UpstreamTruncated, UpstreamUnreachable
+from proxy.errors import (
+    ConnectTimeout,
+    ProxyError,
+    UpstreamBroken,
+    UpstreamTLS,
+    UpstreamTruncated,
+    UpstreamUnreachable,
+)
 
 READ_BUFFER = 64 * 1024  # bytes held for a caller that does not keep up, before the upstream is paused
 CLOSING_S = 0.25
@@ -181,7 +188,8 @@ class Transport:
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes, tls: ssl.SSLContext | bool = True) -> Reply:
         """Sends a POST; returns once the response's headers are there. Redirects are not followed. ``tls`` is how
-        the server's certificate is checked, True being the system's store."""
+        the server's certificate is checked, True being the system's store. A request that met a stale connection is
+        sent once more on a new one."""
         return await self._request("POST", url, headers, body, tls)
 
     async def get(self, url: str, headers: Mapping[str, str], tls: ssl.SSLContext | bool = True) -> Reply:
@@ -192,19 +200,28 @@ class Transport:
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, tls: ssl.SSLContext | bool
     ) -> Reply:
         try:
-            response = await self._session.request(
-                method,
-                url,
-                headers=headers,
-                data=body,
-                timeout=self._timeout,
-                allow_redirects=False,
-                ssl=tls,
-                proxy=_proxy_for(url),
-            )
+            try:
+                response = await self._send(method, url, headers, body, tls)
+            except StaleConnection:
+                with fresh_connection():
+                    response = await self._send(method, url, headers, body, tls)
         except (aiohttp.ClientError, OSError) as error:
             raise _told(error, urlsplit(url).netloc) from None
         return Reply(response, self._closing)
+
+    async def _send(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, tls: ssl.SSLContext | bool
+    ) -> aiohttp.ClientResponse:
+        return await self._session.request(
+            method,
+            url,
+            headers=headers,
+            data=body,
+            timeout=self._timeout,
+            allow_redirects=False,
+            ssl=tls,
+            proxy=_proxy_for(url),
+        )
 
     async def settled(self) -> None:
         """Returns when the responses of all answers that are over have ended, or have been given up."""
