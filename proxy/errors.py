@@ -35,6 +35,7 @@ ProxyError
     ├── CreditSpent             429
     ├── UpstreamFailed          502 or 504, a 5xx of its own
     ├── UpstreamUnreachable     502, no connection
+    ├── UpstreamDisconnected    502, the connection was lost before the answer began
     ├── UpstreamTLS             502
     ├── UpstreamTruncated       502, the answer stopped before its end
     ├── UpstreamBroken          502, an error or nonsense inside the answer
@@ -317,6 +318,12 @@ class UpstreamUnreachable(UpstreamError):
     code = "upstream_unreachable"
     repeatable = True
     elsewhere = True
+
+
+class UpstreamDisconnected(UpstreamError):
+    """The request was sent and not answered. The upstream may have generated, so only the client may repeat it."""
+
+    code = "upstream_disconnected"
 
 
 class UpstreamTLS(UpstreamError):

@@ -151,9 +151,10 @@ class Turn:
         return sum((reader.usage() for reader in self._readers if reader.events), self._given)
 
     def begin(self, upstream: Upstream, served: Callable[[], Served] | None = None) -> Outgoing:
-        """The request to send to ``upstream``: the first, or another try after one that failed, from which nothing
-        is kept. Not once the turn is committed. ``served`` is asked at the end, for what only the server knows."""
-        if self._upstream is not None:
+        """The request to send to ``upstream``: the first, or another try after one that failed. A repair, or a
+        shrunk prompt, that failed is sent again; nothing else is kept of the rounds before. Not once the turn is
+        committed. ``served`` is asked at the end, for what only the server knows."""
+        if self._upstream is not None and not self._resumes(upstream):
             self._rendering = self._render(self.call)
             self.calls.clear()
             self._round = _Round(self._rendering, self.calls)
@@ -206,6 +207,12 @@ class Turn:
             self._rendering.fail(error)
             out += self._take()
         return out
+
+    def _resumes(self, upstream: Upstream) -> bool:
+        """The round that failed goes on with what an earlier one brought, which ``upstream`` can take up: it speaks
+        the same dialect."""
+        follows = self._correction is not None or self._room is not None
+        return follows and not self.round_events and isinstance(upstream, type(self._upstream))
 
     def _open_round(self) -> Outgoing:
         assert self._upstream is not None, "begin() comes first"

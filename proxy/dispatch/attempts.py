@@ -29,7 +29,8 @@ class RetryObserver(Protocol):
 
 class Attempts:
     """Has a request answered by a deployment of its name, else by a fallback. Everything that is sent for it,
-    repairs included, counts towards one ceiling, of which one is kept for each fallback."""
+    repairs included, counts towards one ceiling. Retries leave one of it for each fallback; repairs may use it all,
+    since no fallback serves what they mend."""
 
     def __init__(self, router: Router, routing: Routing, observer: RetryObserver) -> None:
         self._router = router
@@ -41,13 +42,13 @@ class Attempts:
         """Has ``answer`` try deployments until one of them answers. Raises what the last try ended with."""
         self._budget.count_request()
         way = self._router.way(group)
-        ceiling = self._routing.max_upstream_calls
+        ceiling = turn.ceiling = self._routing.max_upstream_calls
         failure: tuple[Deployment, ProxyError] | None = None
         for number, leg in enumerate(way):
             if failure is not None:
                 self._observer.fell_back(*failure, to=leg.name)
-            turn.ceiling = min(ceiling, max(ceiling - (len(way) - 1 - number), turn.rounds + 1))
-            tries = _Tries(leg, turn, self._routing.num_retries, self._budget, self._observer)
+            fallbacks = len(way) - 1 - number
+            tries = _Tries(leg, turn, self._routing.num_retries, ceiling - fallbacks, self._budget, self._observer)
             try:
                 return await tries.run(answer)
             except ProxyError as error:
@@ -61,13 +62,16 @@ class Attempts:
 
 
 class _Tries:
-    """The tries within one group."""
+    """The tries within one group. At most ``retries`` are repeated, while the turn has had fewer than ``rounds``."""
 
-    def __init__(self, group: Group, turn: Turn, retries: int, budget: RetryBudget, observer: RetryObserver) -> None:
+    def __init__(
+        self, group: Group, turn: Turn, retries: int, rounds: int, budget: RetryBudget, observer: RetryObserver
+    ) -> None:
         self.tried: list[Deployment] = []
         self._group = group
         self._turn = turn
         self._retries = retries
+        self._rounds = rounds
         self._budget = budget
         self._observer = observer
 
@@ -108,7 +112,7 @@ class _Tries:
             error is not None
             and self._turn.repeats(error)
             and state.attempt_number <= self._retries
-            and self._turn.rounds < self._turn.ceiling
+            and self._turn.rounds < self._rounds
             and (self._group.others(self.tried) or (error.retry_after or 0) <= PATIENCE_S)
             and self._budget.take()
         )

@@ -9,7 +9,14 @@ from urllib.parse import urlencode
 import orjson
 
 from proxy.dispatch.transport import Transport
-from proxy.errors import ConnectTimeout, ProxyError, UpstreamAuth, UpstreamFailed
+from proxy.errors import (
+    ConnectTimeout,
+    ProxyError,
+    UpstreamAuth,
+    UpstreamDisconnected,
+    UpstreamFailed,
+    UpstreamUnreachable,
+)
 
 DEFAULT_LIFETIME_S = 300.0  # for an answer without a usable expires_in
 LOGIN_TIMEOUT_S = 20.0
@@ -147,7 +154,10 @@ class ClientCredentials:
     async def _request(self) -> tuple[str, float]:
         """A token and its lifetime in seconds."""
         headers = {"content-type": "application/x-www-form-urlencoded", "accept": "application/json"}
-        reply = await self._transport.post(self._url, headers, self._form, self._tls)
+        try:
+            reply = await self._transport.post(self._url, headers, self._form, self._tls)
+        except UpstreamDisconnected as error:  # a login may be repeated: it generates nothing
+            raise UpstreamUnreachable(error.message) from None
         try:
             body = await reply.read_limited()
         finally:

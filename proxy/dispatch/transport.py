@@ -20,6 +20,7 @@ from proxy.errors import (
     ConnectTimeout,
     ProxyError,
     UpstreamBroken,
+    UpstreamDisconnected,
     UpstreamTLS,
     UpstreamTruncated,
     UpstreamUnreachable,
@@ -270,7 +271,7 @@ def _told(error: aiohttp.ClientError | OSError, host: str) -> ProxyError:
             )
         case aiohttp.ClientResponseError():  # its own words hold the whole address
             return UpstreamBroken(f"{host} answered with something that is no HTTP")
-    return UpstreamUnreachable(f"{host} closed the connection without an answer: {reason}")
+    return UpstreamDisconnected(f"{host} closed the connection without an answer: {reason}")
 
 
 def _reason(error: Exception) -> str:

@@ -22,6 +22,7 @@ from proxy.errors import (
     UpstreamTruncated,
 )
 from tests.core.test_chat_answer import deltas, frames
+from tests.core.test_openai import CHAT, COLLECTING, DONE, chunk
 from tests.core.test_stackspot import END, sse
 from tests.support.calls import WEATHER, a_call
 
@@ -307,19 +308,67 @@ def test_a_shrunk_prompt_keeps_its_correction() -> None:
     assert PROSE in prompt_of(turn.refused(ContextTooLong("too long", room=0.9)))
 
 
+ANOTHER = replace(AGENT, agent_id="02AGENT")
+
+
+@pytest.mark.parametrize("upstream", [AGENT, ANOTHER], ids=["same", "another"])
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-def test_another_try_begins_anew(stream: bool) -> None:
-    """What an upstream said that was not told yet is forgotten when another one is asked."""
+def test_repair_that_was_refused_is_sent_again(stream: bool, upstream: StackSpot) -> None:
+    """The prompt that it repairs was answered: it must not be generated a second time."""
     turn, _ = a_turn(stream=stream)
+    _, end = say(turn, ("" if stream else "Let me see.\n") + BROKEN)
+    assert turn.refused(UpstreamFailed("503")) is None
+    assert turn.repeats(UpstreamFailed("503"))
+    again = turn.begin(upstream)
+    assert prompt_of(end.again) == prompt_of(again) or upstream is ANOTHER
+    assert BROKEN.splitlines()[2] in prompt_of(again)
+    out, end = say(turn, "Sorry!\n" + GOOD)
+    out += end.out
+    found = deltas(out) if stream else [json.loads(out)["choices"][0]["message"]]
+    assert ["get_weather"] == [call.name for call in turn.calls]
+    assert ("" if stream else "Let me see.") == "".join(delta.get("content") or "" for delta in found).strip()
+    assert (True, 3) == (turn.calls[0].repaired, turn.rounds)
+
+
+def test_repair_that_was_sent_again_is_the_only_one() -> None:
+    turn, _ = a_turn()
+    say(turn, BROKEN)
+    turn.refused(UpstreamFailed("503"))
+    turn.begin(AGENT)
+    _, end = say(turn, BROKEN)
+    assert isinstance(end.error, ToolCallUnreadable)
+
+
+def test_shrunk_prompt_that_was_refused_is_sent_again() -> None:
+    turn, first = begin(history=tuple(UserText(f"{number}" + "x" * 1000) for number in range(100)))
+    shrunk = turn.refused(ContextTooLong("too long", room=0.5))
+    turn.refused(UpstreamFailed("503"))
+    assert prompt_of(first) != prompt_of(shrunk) == prompt_of(turn.begin(AGENT))
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_another_dialect_begins_anew(stream: bool) -> None:
+    """What an upstream said that was not told yet is forgotten when another one is asked that knows no repairs."""
+    tool = {"type": "function", "function": {"name": "get_weather", "parameters": WEATHER.parameters}}
+    messages = [{"role": "user", "content": "Weather?"}]
+    sent = {"model": "m", "stream": stream, "messages": messages, "tools": [tool]}
+    call = CHAT.read(json.dumps(sent).encode(), "r1", 1)
+    turn = Turn(call, CHAT.stream if stream else CHAT.whole)
+    turn.begin(AGENT)
     _, end = say(turn, ("" if stream else "Let me see.\n") + BROKEN)
     assert end.again is not None
     assert turn.refused(UpstreamFailed("503")) is None
     assert turn.moves_on(UpstreamFailed("503"))
-    prompt = json.loads(turn.begin(AGENT).body)["user_prompt"]
-    assert "the" + ' "old" ' not in prompt
-    out, end = say(turn, "Fine.")
-    assert RoundEnd(b"") == end or not stream
-    told = out + end.out
-    text = "".join(delta.get("content") or "" for delta in deltas(told)) if stream else json.loads(told)["choices"][0]["message"]["content"]  # fmt: skip
-    assert "Fine." == text
+    assert messages == json.loads(turn.begin(COLLECTING).body)["messages"]
+    out = turn.receive_data(chunk({"content": "Fine."}) + chunk({}, "stop") + DONE) + turn.receive_eof().out
+    assert b"Fine." in out
+    assert b"Let me see" not in out
     assert [] == turn.calls
+
+
+def test_repair_that_had_begun_is_not_taken_up() -> None:
+    """By a fallback, for what came of it may have been told."""
+    turn, first = a_turn(stream=False)
+    say(turn, BROKEN)
+    turn.receive_data(sse({"message": ""}))
+    assert prompt_of(first) == prompt_of(turn.begin(AGENT))

@@ -10,11 +10,11 @@ from tests.faults.upstream import Step, Steps
 from tests.faults.wire import BODY, EVENTS, JSON, LAST, Wire, chunk, head
 
 TICK_S = 0.01
-MOMENT = 0.15  # so that what follows is a read of its own
+MOMENT = 0.15  # so that what follows is a read of its own, and no sign of a stale connection
 LONG = b"x" * 65_536
 PAGE = b"<html>\n\n<body>Under maintenance</body>\n\n</html>\n\n"
 
-TRUNCATED, BROKEN = "upstream_truncated", "upstream_stream_error"
+TRUNCATED, BROKEN, DISCONNECTED = "upstream_truncated", "upstream_stream_error", "upstream_disconnected"
 FIRST, IDLE = "first_token_timeout", "idle_timeout"
 _STATUS = {FIRST: 504, IDLE: 504}
 _REASON = {TRUNCATED: TRUNCATED, FIRST: FIRST, IDLE: IDLE}
@@ -24,7 +24,7 @@ _REASON = {TRUNCATED: TRUNCATED, FIRST: FIRST, IDLE: IDLE}
 class Fault:
     """``steps`` gives None where the fault has no meaning. ``text`` is what is told before it; without any, the error
     has a real status. No ``code`` is no error: the answer is whole. ``body_code`` is that of an answer in one body,
-    whose text is never told; ``again`` says that the caller may repeat. ``posts`` includes the one retry."""
+    whose text is never told; ``again`` says that the caller may repeat."""
 
     steps: Callable[[Wire], Steps | None]
     code: str | None
@@ -106,9 +106,9 @@ FRAMING: Mapping[str, Fault] = {
     "headers without end": Fault(lambda w: chain([b"HTTP/1.1 200 OK\r\n"], forever(b"x-filler: " + LONG[:4000] + b"\r\n")), BROKEN, text=""),
     "a header line without end": Fault(lambda w: chain([b"HTTP/1.1 200 OK\r\nx-filler: "], forever(LONG)), BROKEN, text=""),
     "no HTTP": Fault(lambda w: [b"220 smtp.example.com ESMTP\r\n", "hold"], BROKEN, text=""),
-    "closed before the status line": Fault(lambda w: ["close"], "upstream_unreachable", text="", posts=2),
-    "reset before the status line": Fault(lambda w: ["reset"], "upstream_unreachable", text="", posts=2),
-    "closed within the headers": Fault(lambda w: [half(w.head), "close"], "upstream_unreachable", text="", posts=2),
+    "closed before the status line": Fault(lambda w: [MOMENT, "close"], DISCONNECTED, text=""),
+    "reset before the status line": Fault(lambda w: [MOMENT, "reset"], DISCONNECTED, text=""),
+    "closed within the headers": Fault(lambda w: [half(w.head), "close"], DISCONNECTED, text=""),
 }  # fmt: skip
 CONTENTS: Mapping[str, Fault] = {
     "an error inside": Fault(stream_only(lambda w: [begun(w, w.error), "hold"]), BROKEN),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Launch
-from tests.support.chat import ask, finish_of, frames, stream, text_of
+from tests.support.chat import WEATHER_TOOL, ask, finish_of, frames, stream, text_of
 from tests.support.processes import CREDENTIALS, Proxy, StandIn
 from tests.support.provider.process import Provider
 
@@ -32,6 +32,7 @@ proxy:
 """
 ANSWER = {"text": "All is well."}
 BROKEN = 'FUNCTION_CALL_START\nget_weather\narguments: {"city": "the "old" town"}\nFUNCTION_CALL_END'
+MENDED_CALL = 'FUNCTION_CALL_START\nget_weather\narguments: {"city": "the old town"}\nFUNCTION_CALL_END'
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +74,6 @@ MENDED: dict[str, dict[str, Any]] = {
     "503": {"status": 503},
     "500": {"status": 500},
     "429": {"status": 429, "headers": {"retry-after": "1"}},
-    "a reset instead of an answer": {"cut": {"how": "reset", "headers": False}},
-    "a close instead of an answer": {"cut": {"how": "close", "headers": False}},
 }
 
 
@@ -89,6 +88,18 @@ def test_a_retry_mends_it(front: Proxy, provider: Provider, correlation_id: str,
     line = front.wait_event(event="upstream.retried", correlation_id=correlation_id)
     assert ("main", "openai/big") == (line["model"], line["upstream"])
     assert 2 == front.wait_event(event="request.finished", correlation_id=correlation_id)["rounds"]
+
+
+@pytest.mark.parametrize("how", ["reset", "close"])
+@pytest.mark.parametrize("streamed", [True, False], ids=["stream", "whole"])
+def test_request_that_was_taken_and_not_answered_is_not_repeated(
+    front: Proxy, provider: Provider, correlation_id: str, streamed: bool, how: str
+) -> None:
+    """It may have been generated: neither the model nor a fallback gets it again."""
+    provider.script(correlation_id, {"before_status_s": 0.2, "cut": {"how": how, "headers": False}}, ANSWER)
+    reply = ask(front, correlation_id, model="main", stream=streamed)
+    assert (502, "upstream_disconnected") == (reply.status_code, reply.json()["error"]["code"])
+    assert ["big"] == models_asked(provider, correlation_id)
 
 
 @pytest.mark.parametrize("streamed", [True, False], ids=["stream", "whole"])
@@ -155,8 +166,51 @@ def test_repairs_and_retries_share_one_ceiling(
     provider.script(correlation_id, ANSWER)
     assert (ANSWER["text"], "openai/small") == answered(front, correlation_id, True, model="agent", tools=[tool])
     prompts = [request["body"]["user_prompt"] for request in stand_in.requests(correlation_id)]
-    assert [False, True, False] == ['the "old" town' in prompt for prompt in prompts], "answer, repair, anew"
+    assert [False, True, True] == ['the "old" town' in prompt for prompt in prompts], "answer, repair, repair"
     assert 1 == len(provider.requests(correlation_id)), "one was kept for the fallback"
+
+
+def test_refused_repair_is_repeated(front: Proxy, stand_in: StandIn, correlation_id: str) -> None:
+    """The prompt that it repairs was answered: it must not be generated a second time."""
+    stand_in.script(correlation_id, {"text": BROKEN}, {"refuse": "unavailable"}, {"text": MENDED_CALL})
+    reply = ask(front, correlation_id, model="agent", tools=[WEATHER_TOOL])
+    called = reply.json()["choices"][0]["message"]["tool_calls"][0]["function"]
+    assert {"name": "get_weather", "arguments": '{"city": "the old town"}'} == called
+    prompts = [request["body"]["user_prompt"] for request in stand_in.requests(correlation_id)]
+    assert [False, True, True] == ['the "old" town' in prompt for prompt in prompts]
+
+
+MANY = """\
+model_list:
+  - {model_name: agent, litellm_params: {model: stackspot/agent}}
+  - {model_name: two, litellm_params: {model: stackspot/two}}
+  - {model_name: three, litellm_params: {model: stackspot/three}}
+  - {model_name: four, litellm_params: {model: stackspot/four}}
+  - {model_name: five, litellm_params: {model: stackspot/five}}
+router_settings: {fallbacks: [{agent: [two, three, four, five]}]}
+"""
+
+
+def test_repairs_work_beside_many_fallbacks(launch: Launch, stand_in: StandIn, correlation_id: str) -> None:
+    """No fallback serves what a repair or a shorter prompt can mend: no call is reserved for them."""
+    proxy = launch(MANY)
+    stand_in.script(correlation_id, {"refuse": "context_length"}, {"text": BROKEN}, {"text": MENDED_CALL})
+    history = [{"role": "user", "content": f"{number}: " + "x" * 1000} for number in range(50)]
+    reply = ask(proxy, correlation_id, model="agent", tools=[WEATHER_TOOL], messages=history)
+    assert 200 == reply.status_code, reply.text
+    assert "get_weather" == reply.json()["choices"][0]["message"]["tool_calls"][0]["function"]["name"]
+    assert "stackspot/agent" == reply.headers["x-proxy-upstream-model"]
+    assert 3 == len(stand_in.requests(correlation_id))
+
+
+def test_refused_repair_goes_to_a_fallback_as_a_repair(launch: Launch, stand_in: StandIn, correlation_id: str) -> None:
+    proxy = launch(MANY)
+    stand_in.script(correlation_id, {"text": BROKEN}, {"refuse": "unavailable"}, {"text": MENDED_CALL})
+    reply = ask(proxy, correlation_id, model="agent", tools=[WEATHER_TOOL])
+    assert "get_weather" == reply.json()["choices"][0]["message"]["tool_calls"][0]["function"]["name"]
+    assert "stackspot/two" == reply.headers["x-proxy-upstream-model"]
+    prompts = [request["body"]["user_prompt"] for request in stand_in.requests(correlation_id)]
+    assert [False, True, True] == ['the "old" town' in prompt for prompt in prompts]
 
 
 def test_a_renewed_login_does_not_count(launch: Launch, stand_in: StandIn, correlation_id: str) -> None:

@@ -1,10 +1,12 @@
-"""A proxy that is quick to give up, before a StackSpot that answers at once, for what hostile callers send."""
+"""Proxies for what hostile callers send (before a StackSpot that answers at once) and what hostile upstreams do."""
 
 import time
 from collections.abc import Iterator
 
 import pytest
 
+from tests.faults.hostile.asking import start
+from tests.faults.hostile.upstream import Upstream, upstream_of
 from tests.support.processes import CREDENTIALS, Proxy, StandIn
 
 CONFIG = """
@@ -33,6 +35,20 @@ def quick(agent: StandIn, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     proxy = Proxy(env=CREDENTIALS | agent.env, cwd=folder)
     yield proxy
     assert 0 == proxy.stop()
+
+
+@pytest.fixture(scope="module", params=["plain", "TLS"])
+def raw(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upstream]:
+    with upstream_of(tmp_path_factory.mktemp("tls") if request.param == "TLS" else None) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def before_raw(raw: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    """A proxy before the raw upstream that repeats nothing."""
+    process = start(raw, tmp_path_factory.mktemp("before_raw"))
+    yield process
+    assert 0 == process.stop()
 
 
 def calm(proxy: Proxy, since: int) -> None:

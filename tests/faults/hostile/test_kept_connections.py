@@ -5,51 +5,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import httpx
 import pytest
 
-from tests.faults.hostile.upstream import CLOSE, Request, Script, Upstream, fixed, upstream_of, whole
-from tests.support.chat import PATH
-from tests.support.processes import CREDENTIALS, Proxy
-
-REST_S = 1.05
-"""Seconds after which a connection is used again."""
-CONFIG = """\
-model_list:
-  - {{model_name: agent, litellm_params: {{model: stackspot/agent, ssl_verify: false}}}}
-  - {{model_name: gpt, litellm_params: {{model: openai/gpt, api_base: "{url}/v1", api_key: k, ssl_verify: false}}}}
-router_settings: {{num_retries: 0, allowed_fails: 1000000}}
-"""
-MODELS = [("agent", True), ("agent", False), ("gpt", True), ("gpt", False)]
-
-
-def start(upstream: Upstream, folder: Path) -> Proxy:
-    (folder / "config.yaml").write_text(CONFIG.format(url=upstream.url), encoding="utf-8")
-    here = {"STACKSPOT_IDM_URL": upstream.url, "STACKSPOT_API_URL": upstream.url}
-    return Proxy(env=CREDENTIALS | here, cwd=folder)
-
-
-@pytest.fixture(scope="module", params=["plain", "TLS"])
-def upstream(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upstream]:
-    with upstream_of(tmp_path_factory.mktemp("tls") if request.param == "TLS" else None) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def proxy(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    process = start(upstream, tmp_path_factory.mktemp("proxy"))
-    yield process
-    assert 0 == process.stop()
-
-
-def ask(proxy: Proxy, id: str, model: str = "gpt", streamed: bool = False, text: str = "Hi") -> httpx.Response:
-    body = {"model": model, "stream": streamed, "messages": [{"role": "user", "content": text}]}
-    return proxy.client.post(PATH, headers={"correlation-id": id}, json=body)
-
-
-def is_answer_of(id: str, reply: httpx.Response) -> bool:
-    """A whole answer, of nobody else's words."""
-    return reply.status_code == 200 and reply.text.count("private answer of ") == 1 and f"answer of {id}" in reply.text
+from tests.faults.hostile.asking import MODELS, REST_S, ask, is_answer_of, start
+from tests.faults.hostile.upstream import CLOSE, Request, Script, Upstream, fixed, whole
+from tests.support.processes import Proxy
 
 
 def followed_by(extra: bytes | None, after: float | None) -> Script:
@@ -82,7 +42,7 @@ STRAY = {
     "a part of a head": b"HTTP/1.1 200 OK\r\ncontent-ty",
     "a head": b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n",
     "a head of chunks": b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n",
-    "a chunk": b'14\r\ndata: {"message": "private answer of X"}\n\n\r\n',
+    "a chunk": b'2a\r\ndata: {"message": "private answer of X"}\n\n\r\n',
     "the last chunk": b"0\r\n\r\n",
     "100": b"HTTP/1.1 100 Continue\r\n\r\n",
     "103": b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n",
@@ -105,56 +65,56 @@ NO_HEAD = ("a chunk", "the last chunk", "no HTTP")
 @pytest.mark.parametrize("after", DELAYS)
 @pytest.mark.parametrize(("model", "streamed"), MODELS)
 def test_repeated_response_reaches_no_other_caller(
-    proxy: Proxy, upstream: Upstream, model: str, streamed: bool, after: float | None, at_once: bool
+    before_raw: Proxy, raw: Upstream, model: str, streamed: bool, after: float | None, at_once: bool
 ) -> None:
     """Callers that come at once, while the repetition is still to come, and when it has come."""
-    upstream.script = followed_by(None, after)
+    raw.script = followed_by(None, after)
     for number in range(2):
         caller = f"repeated-{number}"
-        assert is_answer_of(caller, ask(proxy, caller, model, streamed))
+        assert is_answer_of(caller, ask(before_raw, caller, model, streamed))
         if not at_once:
-            upstream.wait_scripts()
+            raw.wait_scripts()
 
 
 @pytest.mark.parametrize("after", [None, 0.005, 0.1])
 @pytest.mark.parametrize("stray", STRAY)
 def test_stray_bytes_close_an_idle_connection(
-    proxy: Proxy, upstream: Upstream, stray: str, after: float | None
+    before_raw: Proxy, raw: Upstream, stray: str, after: float | None
 ) -> None:
-    upstream.script, since = followed_by(STRAY[stray], after), len(upstream.requests)
+    raw.script, since = followed_by(STRAY[stray], after), len(raw.requests)
     for model, streamed in MODELS:
         caller = f"stray-{model}-{streamed}"
-        reply = ask(proxy, caller, model, streamed)
+        reply = ask(before_raw, caller, model, streamed)
         assert is_answer_of(caller, reply) or (502 == reply.status_code and stray in NO_HEAD and after != 0.1)
-    upstream.wait_scripts()
+    raw.wait_scripts()
     if stray != SKIPPED or after == 0.1:
-        upstream.wait_closed(*(request.connection for request in upstream.requests[since:]))
-    upstream.script = whole
-    assert is_answer_of("after-it", ask(proxy, "after-it"))
+        raw.wait_closed(*(request.connection for request in raw.requests[since:]))
+    raw.script = whole
+    assert is_answer_of("after-it", ask(before_raw, "after-it"))
 
 
-def test_bytes_on_an_old_idle_connection_close_it(proxy: Proxy, upstream: Upstream) -> None:
+def test_bytes_on_an_old_idle_connection_close_it(before_raw: Proxy, raw: Upstream) -> None:
     """Longer after the response than connections rest."""
-    upstream.script = followed_by(None, REST_S)
-    assert is_answer_of("old", ask(proxy, "old"))
-    upstream.wait_scripts()
-    upstream.wait_closed(upstream.of("old")[-1].connection)
-    upstream.script = whole
-    assert is_answer_of("new", ask(proxy, "new"))
+    raw.script = followed_by(None, REST_S)
+    assert is_answer_of("old", ask(before_raw, "old"))
+    raw.wait_scripts()
+    raw.wait_closed(raw.of("old")[-1].connection)
+    raw.script = whole
+    assert is_answer_of("new", ask(before_raw, "new"))
 
 
-def test_repeated_login_is_nobody_s_answer(upstream: Upstream, tmp_path: Path) -> None:
+def test_repeated_login_is_nobody_s_answer(raw: Upstream, tmp_path: Path) -> None:
     """Login and agent share a host here, and so their connections."""
-    proxy = start(upstream, tmp_path)
+    proxy = start(raw, tmp_path)
     try:
         for after in (None, 0.005, 0.3):
-            upstream.script = followed_by(None, after)
+            raw.script = followed_by(None, after)
             assert is_answer_of("first", ask(proxy, "first", "agent"))
-            upstream.wait_scripts()
-            upstream.scripts["refused"] = refusing_once("401 Unauthorized")
+            raw.wait_scripts()
+            raw.scripts["refused"] = refusing_once("401 Unauthorized")
             assert is_answer_of("refused", ask(proxy, "refused", "agent")), "by another login"
     finally:
-        upstream.scripts.clear()
+        raw.scripts.clear()
         assert 0 == proxy.stop()
 
 
@@ -183,27 +143,27 @@ SIZES = [100_000, 1_000_000, 9_000_000]
 
 @pytest.mark.parametrize("size", SIZES)
 def test_response_to_a_part_of_a_request_is_not_trusted_on_a_reused_connection(
-    proxy: Proxy, upstream: Upstream, size: int
+    before_raw: Proxy, raw: Upstream, size: int
 ) -> None:
     """Such a request cannot have begun, and never will: a new connection gets it."""
-    upstream.script = whole
-    assert is_answer_of("warm", ask(proxy, "warm"))
+    raw.script = whole
+    assert is_answer_of("warm", ask(before_raw, "warm"))
     time.sleep(REST_S)
     caller = f"large-{size}"
-    upstream.script = early
-    assert is_answer_of(caller, ask(proxy, caller, text="x" * size))
-    upstream.wait_scripts()
-    first, second = upstream.of(caller)
+    raw.script = early
+    assert is_answer_of(caller, ask(before_raw, caller, text="x" * size))
+    raw.wait_scripts()
+    first, second = raw.of(caller)
     assert (True, 0) == (first.number > 0, second.number)
     assert (False, True) == (first.was_read, second.was_read)
 
 
 @pytest.mark.parametrize("reused", [False, True])
-def test_early_refusal_reaches_the_caller(proxy: Proxy, upstream: Upstream, reused: bool) -> None:
+def test_early_refusal_reaches_the_caller(before_raw: Proxy, raw: Upstream, reused: bool) -> None:
     """A server may refuse a request whose body it has not read; on a new connection that is trusted."""
-    upstream.script = whole
+    raw.script = whole
     if reused:
-        assert is_answer_of("warm", ask(proxy, "warm"))
+        assert is_answer_of("warm", ask(before_raw, "warm"))
         time.sleep(REST_S)
 
     def refuse(_: Request) -> Iterator[bytes | float]:
@@ -212,23 +172,23 @@ def test_early_refusal_reaches_the_caller(proxy: Proxy, upstream: Upstream, reus
         yield CLOSE
 
     caller = f"refused-{reused}"
-    upstream.script = refuse
-    reply = ask(proxy, caller, text="x" * SIZES[-1])
+    raw.script = refuse
+    reply = ask(before_raw, caller, text="x" * SIZES[-1])
     assert (413, "too large") == (reply.status_code, reply.json()["error"]["message"])
-    assert 0 == upstream.of(caller)[-1].number
+    assert 0 == raw.of(caller)[-1].number
 
 
-def test_healthy_connections_are_reused(proxy: Proxy, upstream: Upstream) -> None:
-    upstream.script = whole
+def test_healthy_connections_are_reused(before_raw: Proxy, raw: Upstream) -> None:
+    raw.script = whole
     time.sleep(REST_S)
-    before = upstream.connections
+    before = raw.connections
     for number in range(3):
-        assert is_answer_of(f"slow-{number}", ask(proxy, f"slow-{number}", *MODELS[number]))
+        assert is_answer_of(f"slow-{number}", ask(before_raw, f"slow-{number}", *MODELS[number]))
         time.sleep(REST_S)
-    assert 0 <= upstream.connections - before <= 1
-    before = upstream.connections
+    assert 0 <= raw.connections - before <= 1
+    before = raw.connections
     for _ in range(3):  # however many are wanted at a time: they are opened once
         with ThreadPoolExecutor(8) as pool:
-            assert all(pool.map(lambda number: is_answer_of(f"q-{number}", ask(proxy, f"q-{number}")), range(8)))
+            assert all(pool.map(lambda number: is_answer_of(f"q-{number}", ask(before_raw, f"q-{number}")), range(8)))
         time.sleep(REST_S)
-    assert upstream.connections - before <= 8
+    assert raw.connections - before <= 8

@@ -4,6 +4,7 @@ import contextlib
 import re
 import socket
 import ssl
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,8 +18,8 @@ from tests.support.provider.certificate import self_signed
 
 PATIENCE_S = 20
 RECEIVE_BUFFER = 16 * 1024
-CLOSE = b""
-"""A script that sends this closes the connection."""
+CLOSE, RESET = b"<close>", b"<reset>"
+"""A script that sends this ends the connection."""
 TOKEN = "planted-token-of-a-login"
 
 
@@ -170,7 +171,9 @@ class Upstream:
             for step in self.scripts.get(request.id, self.script)(request):
                 if isinstance(step, float):
                     time.sleep(step)
-                elif step == CLOSE:
+                elif step in (CLOSE, RESET):
+                    if step == RESET:
+                        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                     return False
                 else:
                     connection.sendall(step)
