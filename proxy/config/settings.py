@@ -71,6 +71,7 @@ class Quota:
 @dataclass(frozen=True, slots=True)
 class Routing:
     """``max_upstream_calls`` is the ceiling for one caller's request: retries, repairs, fallbacks together.
+    Retries leave one call for each fallback.
 
     A deployment that fails more than ``allowed_fails`` times in a row is left alone for ``cooldown_time``.
     """
