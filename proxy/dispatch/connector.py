@@ -34,7 +34,7 @@ SWITCHED = 101
 REST_S = 1.0
 """Seconds for which a connection is not used again after a response. A response that is repeated late would otherwise
 arrive while the next request waits for its own, and HTTP/1.1 gives no means to tell the two apart."""
-RESTING = 256
+RESTING = 100
 """The most connections to one server that rest; with more, the longest idle one is used."""
 STALE_S = 0.1
 """A reused connection that is lost within so many seconds, without a byte, was closed before the request arrived."""
