@@ -44,7 +44,7 @@ def create_app(
             cors.share(config),
             middleware.keep_apart(),
             middleware.authorize(config),
-            middleware.admit(callers_of, state, watchdog),
+            middleware.admit(callers_of, config, state, lasting.admission, watchdog),
             middleware.correlate(callers_of, config, metrics),
         ],
     )

@@ -7,6 +7,10 @@ import aiohttp
 from aiohttp import http_exceptions, web
 
 from proxy.errors import BodyTooLarge, BodyTooSlow, BodyUnreadable, InvalidRequest
+from proxy.server.admission import ADMITTED, Admitted
+
+BODY = web.RequestKey("body", bytes)
+"""The body of a request that was read."""
 
 _ZLIB, _RAW, _GZIP = zlib.MAX_WBITS, -zlib.MAX_WBITS, zlib.MAX_WBITS + 16
 _NOT_AS_SAID = "the body does not hold what its headers say"
@@ -14,26 +18,47 @@ _WINDOWS = {"gzip": _GZIP, "x-gzip": _GZIP, "deflate": _ZLIB}
 
 
 async def read_body(request: web.Request, timeout: float) -> bytes:
-    """The whole body, unpacked. Raises ``BodyTooLarge`` beyond the application's limit, packed or not, and
-    ``BodyTooSlow`` after ``timeout`` seconds."""
+    """Read the whole body of an admitted request and unpack it.
+
+    A second call returns what the first has read. Raises ``BodyTooLarge`` beyond the application's limit, packed or
+    not, ``TooManyStreams`` when the bodies of all requests are over their budget, and ``BodyTooSlow`` after
+    ``timeout`` seconds.
+    """
+    if BODY not in request:
+        request[BODY] = await _read(request, timeout, request[ADMITTED])
+    return request[BODY]
+
+
+async def _read(request: web.Request, timeout: float, admitted: Admitted) -> bytes:
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("", "identity", *_WINDOWS):
         raise InvalidRequest(f"content-encoding: only {', '.join(_WINDOWS)} are known here", param="content-encoding")
-    if request.content_length is not None and request.content_length > request.client_max_size:
-        raise _too_large(request)
+    if request.content_length is not None:
+        if request.content_length > request.client_max_size:
+            raise _too_large(request)
+        admitted.check(request.content_length)
     try:
-        if request.content.is_eof():  # it came along with its head
-            body = await request.read()
-        else:
-            async with asyncio.timeout(timeout):
-                body = await request.read()
-    except web.HTTPRequestEntityTooLarge:
-        raise _too_large(request) from None
+        async with asyncio.timeout(None if request.content.is_eof() else timeout):  # it may have come with its head
+            body = await _whole(request, admitted)
     except (web.RequestPayloadError, aiohttp.ClientPayloadError, http_exceptions.HttpProcessingError):
         raise BodyUnreadable(_NOT_AS_SAID) from None
     except TimeoutError:
         raise BodyTooSlow(f"the body did not arrive within {timeout:g} s") from None
-    return _unpacked(request, body, _WINDOWS[encoding]) if encoding in _WINDOWS else body
+    if encoding not in _WINDOWS:
+        return body
+    unpacked = _unpacked(request, body, _WINDOWS[encoding])
+    admitted.hold(max(len(unpacked) - len(body), 0))
+    return unpacked
+
+
+async def _whole(request: web.Request, admitted: Admitted) -> bytes:
+    body = bytearray()
+    while piece := await request.content.readany():
+        if len(body) + len(piece) > request.client_max_size:
+            raise _too_large(request)
+        admitted.hold(len(piece))
+        body += piece
+    return bytes(body)
 
 
 def _unpacked(request: web.Request, body: bytes, window: int) -> bytes:

@@ -21,7 +21,7 @@ from proxy.dispatch.deployment import Deployment
 from proxy.dispatch.dispatcher import Dispatcher, Refused
 from proxy.dispatch.router import Group, Router
 from proxy.dispatch.transport import Reply
-from proxy.errors import Internal, InvalidRequest, ProxyError, TooManyStreams
+from proxy.errors import Internal, InvalidRequest, ProxyError
 from proxy.server.batch import Batch
 from proxy.server.body import read_body
 from proxy.server.caching import Caching, Visit
@@ -83,8 +83,6 @@ class Inference:
         call = replace(self._caller.read(body, record.id, int(time.time())), conversation=record.correlation_id)
         group = request[HOLDER].find(self._router.find, call.model)
         record.model = group.name
-        if len(self._watchdog) >= self._config.limits.max_streams:
-            raise TooManyStreams("the proxy serves as many answers as it may; try again shortly", retry_after=1)
         await self._limits.admit(record.caller)
         visit = await self._caching.visit(record, call, group.name, request.headers)
         job = _Job(record, call, group, ready, visit)

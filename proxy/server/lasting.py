@@ -11,6 +11,7 @@ from proxy.dispatch.accounts import Accounts
 from proxy.dispatch.cache.store import MemoryStore, Store
 from proxy.dispatch.cooldowns import Cooldowns, LocalCooldowns
 from proxy.dispatch.transport import Transport
+from proxy.server.admission import Admission
 from proxy.server.batch import Batch
 from proxy.server.state import State
 from proxy.server.watchdog import Watchdog
@@ -34,6 +35,7 @@ class Lasting:
         self.cooldowns: Cooldowns = self.sharing or LocalCooldowns()
         self.store = _store(self.sharing)
         self.watchdog = Watchdog(metrics.looked)
+        self.admission = Admission()
         self.batch = Batch()
         self.connections = ConnectionEvents(metrics)
         metrics.streams.set_function(lambda: len(self.watchdog))

@@ -24,10 +24,12 @@ from proxy.errors import (
     InvalidRequest,
     ProxyError,
     TooManyConnections,
+    TooManyStreams,
     UnknownRoute,
     WrongMethod,
 )
 from proxy.server import correlation
+from proxy.server.admission import ADMITTED, Admission
 from proxy.server.body import read_body
 from proxy.server.connection import Connection
 from proxy.server.keys import HOLDER, KeyRing
@@ -113,7 +115,8 @@ def refuse(inference: Mapping[str, Caller]) -> Middleware:
         if isinstance(error, WrongMethod):
             headers["allow"] = ", ".join(error.allowed)
         response = web.Response(status=refusal.status, headers=headers, body=refusal.body)
-        if isinstance(error, Draining | CutOff | BodyTooLarge | BodyTooSlow | BodyUnreadable):
+        unread = isinstance(error, TooManyStreams) and not request.content.is_eof()
+        if unread or isinstance(error, Draining | CutOff | BodyTooLarge | BodyTooSlow | BodyUnreadable):
             response.force_close()  # all but the first two leave a body behind that nobody reads
         return response
 
@@ -158,9 +161,11 @@ def authorize(config: Config) -> Middleware:
     return middleware
 
 
-def admit(inference: Mapping[str, Caller], state: State, watchdog: Watchdog) -> Middleware:
-    """While the proxy drains, probes and metrics are answered and nothing new is begun. On a reserved connection that
-    is so at any time."""
+def admit(
+    inference: Mapping[str, Caller], config: Config, state: State, admission: Admission, watchdog: Watchdog
+) -> Middleware:
+    """Admit inference requests before their bodies are read: within the limits, and none while the proxy drains. A
+    reserved connection may ask for probes, metrics and the page only."""
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -171,8 +176,12 @@ def admit(inference: Mapping[str, Caller], state: State, watchdog: Watchdog) -> 
             return await handler(request)
         if state.draining:
             raise Draining("the proxy is shutting down; another one will take this", retry_after=1)
-        async with watchdog.arrival(request[RECORD]):
+        if request.method != "POST":
             return await handler(request)
+        with admission.admit(config.limits) as admitted:
+            request[ADMITTED] = admitted
+            async with watchdog.arrival(request[RECORD]):
+                return await handler(request)
 
     return middleware
 
