@@ -25,6 +25,7 @@ from aiohttp.connector import Connection
 from aiohttp.http import RawResponseMessage
 from aiohttp.tracing import Trace
 
+from proxy.dispatch.slices import SlicedHandler
 from proxy.dispatch.sockets import all_received, has_unread, reset
 
 INFORMATIONAL = 100
@@ -91,7 +92,7 @@ class Connector(aiohttp.TCPConnector):
             protocol.idle()
 
 
-class _Protocol(ResponseHandler):
+class _Protocol(SlicedHandler):
     """aiohttp's protocol of one connection, which knows whether a response is due."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:

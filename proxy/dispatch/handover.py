@@ -13,9 +13,9 @@ from collections.abc import Callable
 from typing import Any
 
 import aiohttp
-from aiohttp.client_proto import ResponseHandler
 
 from proxy.dispatch.chunks import content_of_whole
+from proxy.dispatch.slices import SLICE, SlicedHandler
 
 Take = Callable[[bytes], bool]
 
@@ -49,7 +49,9 @@ class Handover:
 
     def _short_cut(self) -> "ShortCut | None":
         connection = self._connection
-        if self._coded or connection is None or connection.protocol is None or connection.transport is None:
+        if self._coded or connection is None or connection.transport is None:
+            return None
+        if not isinstance(connection.protocol, SlicedHandler):
             return None
         return ShortCut(connection.transport, connection.protocol, self._content, self._over, self._take)
 
@@ -71,11 +73,11 @@ class Handover:
                 content._waiter = self  # noqa: SLF001
                 return
             try:
-                if not self._take(content.read_nowait()):
+                if not self._take(content.read_nowait(SLICE)):
                     break
             except BaseException as error:  # whatever it is, the task that waits deals with it
                 _end(self._over, error)
-            if content._buffer:  # noqa: SLF001 - reading itself has brought more, and may do so without end
+            if content._buffer:  # noqa: SLF001 - more than a slice, or reading itself has brought more, without end
                 self._loop.call_soon(self._arrived)  # others have their turn
                 return
         _end(self._over)
@@ -101,7 +103,7 @@ class ShortCut(asyncio.Protocol):
     def __init__(
         self,
         transport: asyncio.Transport,
-        behind: ResponseHandler,
+        behind: SlicedHandler,
         content: aiohttp.StreamReader,
         over: asyncio.Future[None],
         take: Take,
@@ -122,6 +124,12 @@ class ShortCut(asyncio.Protocol):
             self._transport.set_protocol(self._behind)
 
     def data_received(self, data: bytes) -> None:
+        if len(data) > SLICE or self._behind.held:
+            self._behind.hold(data)
+        else:
+            self.receive_slice(data)
+
+    def receive_slice(self, data: bytes) -> None:
         if self._clear or (self._between and not self._over.done() and not self._content._buffer):  # noqa: SLF001
             content = content_of_whole(data)
             if content is not None:
@@ -134,7 +142,7 @@ class ShortCut(asyncio.Protocol):
                     _end(self._over, error)
                 return
             self._clear = False
-        self._behind.data_received(data)
+        self._behind.receive_slice(data)
         content = self._content
         splits = content._http_chunk_splits  # noqa: SLF001 - where chunks have ended
         at_boundary = bool(splits) and splits[-1] == content.total_bytes and data.endswith(_AFTER_CHUNK)

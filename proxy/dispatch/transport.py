@@ -16,6 +16,7 @@ from aiohttp import http_exceptions
 from proxy import __version__
 from proxy.dispatch.connector import Connector, StaleConnection, fresh_connection
 from proxy.dispatch.handover import FITS, Handover
+from proxy.dispatch.slices import SLICE
 from proxy.errors import (
     ConnectTimeout,
     ProxyError,
@@ -70,17 +71,20 @@ class Reply:
         tap.answered(self.status, self.headers)
 
     async def read(self) -> bytes:
-        """Whatever has arrived, at least one byte; empty at a clean end. Raises ``UpstreamTruncated`` when the
-        connection breaks, after everything that came before has been handed over; ``UpstreamBroken`` for what cannot
-        be uncompressed."""
+        """What has arrived, at least one byte and at most a slice; empty at a clean end. Raises ``UpstreamTruncated``
+        when the connection breaks, after everything that came before has been handed over; ``UpstreamBroken`` for what
+        cannot be uncompressed."""
         try:
-            data = await self._content.readany()
+            data = await self._content.read(SLICE)
+            if len(data) == SLICE:
+                await asyncio.sleep(0)  # there may be more, and that does not wait
         except (aiohttp.ClientError, OSError, RuntimeError) as error:
             if isinstance(error, RuntimeError) and (self._lost is None or not self._lost.done()):
                 raise  # otherwise aiohttp was just about to wait for a connection that is gone
-            held = self._content._buffer  # noqa: SLF001 - aiohttp raises before it gives out what it still holds
-            data = b"".join(held)
-            held.clear()
+            content = self._content  # aiohttp raises before it gives out what it still holds
+            data = b"".join(content._buffer)[content._buffer_offset :]  # noqa: SLF001
+            content._buffer.clear()  # noqa: SLF001
+            content._buffer_offset = 0  # noqa: SLF001 - of the first piece, so much was read
             if not data:
                 if self._tap is not None:
                     self._tap.broke_off()

@@ -7,14 +7,14 @@ from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp.client_proto import ResponseHandler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.core.callers.chat import ChatStream
 from proxy.core.turn import RoundEnd, Turn
 from proxy.core.upstreams.stackspot import StackSpot
-from proxy.dispatch import handover, transport
+from proxy.dispatch import handover, slices, transport
+from proxy.dispatch.slices import SlicedHandler
 from proxy.dispatch.transport import Reply
 from proxy.errors import ProxyError
 from proxy.server.pump import pump
@@ -91,7 +91,7 @@ class Wire:
 async def a_chunked_reply() -> tuple[Wire, Reply]:
     """A reply whose headers have come by aiohttp's own parser."""
     wire: Any = Wire()
-    protocol = ResponseHandler(asyncio.get_running_loop())
+    protocol = SlicedHandler(asyncio.get_running_loop())
     wire.set_protocol(protocol)
     protocol.connection_made(wire)
     protocol.set_response_params()
@@ -179,12 +179,15 @@ def test_both_ways_give_the_same(data: st.DataObject, ending: Ending, whole: boo
     reads = cut(data, sent, "reads", ends)
     pauses = data.draw(st.lists(st.booleans(), min_size=len(reads), max_size=len(reads)), label="pauses")
     keeps_up = data.draw(st.lists(st.booleans(), max_size=8), label="keeps up")
+    slice_size = data.draw(st.sampled_from([16, 64, slices.SLICE]), label="slice")
 
     def run() -> tuple[bytes, Any]:
         return asyncio.run(passed_on(reads, pauses, keeps_up, ending))
 
-    short = run()
     with pytest.MonkeyPatch.context() as patch:
+        for module in (slices, handover, transport):
+            patch.setattr(module, "SLICE", slice_size)
+        short = run()
         patch.setattr(transport, "FITS", False)
         assert _text(run()) == _text(short)
 
@@ -211,7 +214,7 @@ async def test_a_read_of_whole_chunks_is_past_aiohttp() -> None:
     await asyncio.wait_for(task, 5)
     assert (b"a\nb\nc\ndef\ng\n", 5) == (b"".join(got), content.total_bytes)
     assert content.is_eof()
-    assert isinstance(wire.protocol, ResponseHandler), "it has its connection back"
+    assert isinstance(wire.protocol, SlicedHandler), "it has its connection back"
 
 
 LOOKS_LIKE_A_CHUNK = b"3\r\nxyz\r\n"

@@ -10,13 +10,17 @@ from proxy.core import sse
 from proxy.core.answer import Answer, Finish, FinishReason, Usage, Verbatim, estimated_tokens
 from proxy.core.upstreams.openai_errors import error_of, in_stream_error
 from proxy.core.upstreams.openai_values import Misshapen, checked, items, mapping, read_usage, text_of
+from proxy.core.upstreams.progress import BarrenBytes
 from proxy.errors import ProxyError, UpstreamBroken, UpstreamTruncated
 
 FRAME_LIMIT = sse.EVENT_LIMIT
 BODY_LIMIT = 64 * 1024 * 1024
 
+READ = frozenset({"role", "content", "tool_calls"})
+"""Keys of a delta that are read, or say nothing."""
+
 _FRAME_END = re.compile(rb"\r?\n(?:\r?\n)+")
-_EMPTY = re.compile(rb'"delta"\s*:\s*\{\s*(?:(?:"role"\s*:\s*"\w+"|"\w+"\s*:\s*(?:""|null))\s*(?:,\s*)?)*\}')
+_EMPTY = re.compile(rb'"delta"\s*:\s*\{\s*(?:(?:"role"\s*:\s*"\w+"|"\w+"\s*:\s*(?:""|null|\[\]|\{\}))\s*(?:,\s*)?)*\}')
 _REASON = re.compile(rb'"finish_reason"\s*:\s*"')
 _REASONS: Mapping[str, FinishReason] = {
     "stop": "stop",
@@ -71,6 +75,9 @@ class _Reading:
             if isinstance(choice, dict) and isinstance(reason := choice.get("finish_reason"), str):
                 self._reason = _REASONS.get(reason, "stop")
 
+    def _without_answer(self) -> ProxyError:
+        return UpstreamBroken(f"{self._model!r} sent 1 MB that holds nothing of the answer")
+
     def _truncated(self) -> ProxyError:
         return UpstreamTruncated(f"the answer of {self._model!r} ended before it was complete")
 
@@ -80,12 +87,13 @@ class FrameRelay(_Reading):
     and the end. Those before the first that carries something wait for it, so that a failure up to there can be told
     in another way. ``drop_usage`` leaves out the usage frame, for a caller who did not ask for one."""
 
-    __slots__ = ("_drop_usage", "_error", "_held", "_searched", "_sink", "_waiting", "_waiting_size")
+    __slots__ = ("_barren", "_drop_usage", "_error", "_held", "_searched", "_sink", "_waiting", "_waiting_size")
 
     def __init__(self, sink: Verbatim, model: str, prompt_size: int, *, drop_usage: bool) -> None:
         super().__init__(model, prompt_size)
         self._sink = sink
         self._drop_usage = drop_usage
+        self._barren = BarrenBytes()
         self._held = bytearray()
         self._error: ProxyError | None = None
         self._searched = 0  # of what is held, up to here there is no end of a frame
@@ -121,6 +129,8 @@ class FrameRelay(_Reading):
             self._end()
         elif len(self._held) > FRAME_LIMIT:
             self.receive_error(UpstreamBroken(f"{self._model!r} sent a line that is too long for an event"))
+        elif self._barren.exceeded(self.progress, len(data)):
+            self.receive_error(self._without_answer())
 
     def receive_eof(self) -> None:
         if self.ended:
@@ -239,12 +249,14 @@ class BodyRelay(_Reading):
 class ChunkReader(_Reading):
     """Reads a stream of chunks into an ``Answer``: to collect it, or for a caller who speaks something else."""
 
-    __slots__ = ("_calls", "_decoder", "_last", "_sink")
+    __slots__ = ("_barren", "_calls", "_decoder", "_last", "_sink", "_thought")
 
     def __init__(self, sink: Answer, model: str, prompt_size: int) -> None:
         super().__init__(model, prompt_size)
         self._sink = sink
         self._decoder = sse.Decoder()
+        self._barren = BarrenBytes()
+        self._thought = 0  # deltas of something else than the answer, such as reasoning
         self._calls: set[int | None] = set()  # by index
         self._last: int | None = None
 
@@ -258,6 +270,8 @@ class ChunkReader(_Reading):
                 return
         if self._decoder.overflow:
             self.receive_error(UpstreamBroken(f"{self._model!r} sent a line that is too long for an event"))
+        elif self._barren.exceeded(self.progress + self._thought, len(data)):
+            self.receive_error(self._without_answer())
 
     def receive_eof(self) -> None:
         if self.ended:
@@ -302,6 +316,8 @@ class ChunkReader(_Reading):
 
     def _delta(self, delta: Mapping[str, Any]) -> None:
         """Raises ``Misshapen`` for what is not as it should be: an answer without it would not be whole."""
+        if any(value for name, value in delta.items() if name not in READ):
+            self._thought += 1
         if text := text_of(delta.get("content")):
             self.progress += len(text)
             self._sink.text(text)

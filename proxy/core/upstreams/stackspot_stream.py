@@ -9,10 +9,11 @@ import orjson
 
 from proxy.core import sse
 from proxy.core.answer import Answer, Finish, FinishReason, Usage, estimated_tokens
+from proxy.core.upstreams.progress import BarrenBytes
 from proxy.core.upstreams.stackspot_errors import in_stream_error
 from proxy.errors import ProxyError, UpstreamBroken, UpstreamTruncated
 
-_BARE_DELTA = re.compile(rb'data: \{"message": ?"([^"\\\x00-\x1f]{0,4096})"\}\n\n').fullmatch
+_BARE_DELTA = re.compile(rb'data: \{"message": ?"([^"\\\x00-\x1f]{1,4096})"\}\n\n').fullmatch
 """An event that is a piece of text and nothing else, with nothing in it that JSON has to escape."""
 LONGEST_COUNT = 15  # digits; more of them are no number of tokens
 _FAILED = re.compile(r"error|fail|time_?out|cancel|abort", re.IGNORECASE)
@@ -29,6 +30,7 @@ class StackSpotReader:
     """
 
     __slots__ = (
+        "_barren",
         "_decoder",
         "_end_optional",
         "_hide",
@@ -60,6 +62,7 @@ class StackSpotReader:
         self.unmarked_end = False
         self._sink = sink
         self._decoder = sse.Decoder()
+        self._barren = BarrenBytes()
         self._prompt_size = prompt_size
         self._end_optional = end_optional
         self._hide = hide
@@ -82,8 +85,7 @@ class StackSpotReader:
                 self.events += 1
                 self._reason_last = False
                 self.progress += len(text)
-                if text:
-                    self._sink.text(text)
+                self._sink.text(text)
                 return
         lines = self._decoder.receive_plain(data)
         if lines is None:
@@ -96,6 +98,8 @@ class StackSpotReader:
             self._flush()
             if self._decoder.overflow:
                 self._fail(UpstreamBroken("StackSpot sent a line that is too long for an event"))
+            elif self._barren.exceeded(self.progress, len(data)):
+                self._fail(UpstreamBroken("StackSpot sent 1 MB that holds nothing of the answer"))
 
     def receive_eof(self) -> None:
         if self.ended:
@@ -149,7 +153,7 @@ class StackSpotReader:
     def _read(self, events: list[sse.Event]) -> None:
         for name, payload in events:
             self.events += 1
-            self._event(name, payload.strip(), _json(payload))
+            self._event(name, payload.strip(), _json(payload) if payload else None)
             if self.ended:
                 return
 
