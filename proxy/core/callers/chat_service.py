@@ -4,7 +4,6 @@ latency_ms}`` goes out. Streams, errors and messages are OpenAI's."""
 from typing import Any
 
 import msgspec
-import orjson
 from msgspec import Struct
 
 from proxy.core.answer import Finish, Rendering, Usage
@@ -35,6 +34,25 @@ class _AsWritten(Struct):
     messages: msgspec.Raw
 
 
+class _Message(Struct):
+    content: str | None = None
+
+
+class _Choice(Struct):
+    message: _Message
+
+
+class _Choices(Struct, array_like=True):
+    """Of a list the first item; the decoder skips the others without building them."""
+
+    first: _Choice
+
+
+class _Answer(Struct):
+    choices: _Choices
+
+
+_ANSWER = msgspec.json.Decoder(_Answer)
 _DECODER = msgspec.json.Decoder(ServiceRequest)
 _MESSAGES = msgspec.json.Decoder(_AsWritten)
 
@@ -102,8 +120,8 @@ class ServiceAnswer:
     def body(self, data: bytes) -> None:
         """A whole answer of a provider. Raises ``UpstreamBroken`` when there is none in it."""
         try:
-            self._texts.append(orjson.loads(data)["choices"][0]["message"]["content"] or "")
-        except (LookupError, TypeError):
+            self._texts.append(_ANSWER.decode(data).choices.first.message.content or "")
+        except (msgspec.MsgspecError, RecursionError):
             raise UpstreamBroken("the provider's answer holds no message") from None
 
     def finish(self, end: Finish) -> None:

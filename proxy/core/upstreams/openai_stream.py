@@ -8,13 +8,14 @@ import orjson
 
 from proxy.core import sse
 from proxy.core.answer import Answer, Finish, FinishReason, Usage, Verbatim, estimated_tokens
-from proxy.core.upstreams.openai_errors import error_of, in_stream_error
+from proxy.core.upstreams.openai_body import read_body
+from proxy.core.upstreams.openai_errors import in_stream_error
 from proxy.core.upstreams.openai_values import Misshapen, checked, items, mapping, read_usage, text_of
 from proxy.core.upstreams.progress import BarrenBytes
 from proxy.errors import ProxyError, UpstreamBroken, UpstreamTruncated
 
 FRAME_LIMIT = sse.EVENT_LIMIT
-BODY_LIMIT = 64 * 1024 * 1024
+BODY_LIMIT = 16 * 1024 * 1024
 
 READ = frozenset({"role", "content", "tool_calls"})
 """Keys of a delta that are read, or say nothing."""
@@ -222,18 +223,19 @@ class BodyRelay(_Reading):
         self.progress += len(data)
         if self.progress > BODY_LIMIT:
             self._pieces.clear()
-            self.receive_error(UpstreamBroken(f"the answer of {self._model!r} is too large"))
+            self.receive_error(UpstreamBroken(f"the answer of {self._model!r} is larger than 16 MB"))
 
     def receive_eof(self) -> None:
         if self.ended:
             return
         self.ended = True
         body = b"".join(self._pieces)
-        answer = _object(body)
+        self._pieces.clear()
+        answer = read_body(body)
         if answer is None:
             self._sink.fail(UpstreamBroken(f"{self._model!r} answered with something that is no JSON"))
-        elif answer.get("error"):
-            self._sink.fail(in_stream_error(self._model, error_of(body)))
+        elif error := answer.get("error"):
+            self._sink.fail(in_stream_error(self._model, error))
         else:
             self.events = 1
             self._note(answer)
