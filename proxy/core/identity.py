@@ -5,6 +5,8 @@ import json
 from dataclasses import fields
 from typing import Any
 
+import msgspec
+
 from proxy.core.call import Call
 
 ASIDE = frozenset(
@@ -21,6 +23,10 @@ ASIDE = frozenset(
 """Parameters that no answer depends on. Every other one counts, known here or not."""
 FORM = frozenset({"stream", "stream_options"})
 """Those on which only the form of an answer depends."""
+COMPARED = 64 * 1024
+"""Bytes of a parameter, beyond which it has to be written in the same way to be the same."""
+_NULL = msgspec.Raw(b"null")
+_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def identities(call: Call, *context: str) -> tuple[str, ...]:
@@ -30,7 +36,7 @@ def identities(call: Call, *context: str) -> tuple[str, ...]:
         asked = _fields(call.body) if call.body else _neutral(call)
         free = {name: value for name, value in asked.items() if name not in FORM}
         return _digest((call.dialect, context, free)), _digest((call.dialect, context, "formed", asked))
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError, msgspec.MsgspecError):
         return ()
 
 
@@ -39,8 +45,15 @@ def _digest(value: object) -> str:
 
 
 def _fields(body: bytes) -> dict[str, Any]:
-    sent = json.loads(body, parse_float=_Number, parse_int=_Number)
-    return {name: _ordered(sent[name]) for name in sorted(sent) if name not in ASIDE and sent[name] is not None}
+    sent = _FIELDS.decode(body)
+    return {name: _comparable(sent[name]) for name in sorted(sent) if name not in ASIDE and sent[name] != _NULL}
+
+
+def _comparable(raw: msgspec.Raw) -> Any:
+    text = bytes(raw)
+    if len(text) > COMPARED:
+        return hashlib.blake2b(text).digest()
+    return _ordered(json.loads(text, parse_float=_Number, parse_int=_Number))
 
 
 def _ordered(value: Any) -> Any:

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.call import AssistantText, JsonFormat, SystemText, ToolCall, ToolChoice, ToolResult, UserText
-from proxy.core.callers.chat_request import ChatCall, read
+from proxy.core.callers.chat_limits import FIELDS, MESSAGES, PARTS, TOOLS
+from proxy.core.callers.chat_request import SCHEMA_BYTES, SMALL_FIELD, TOOL_VALUES, ChatCall, read
 from proxy.errors import InvalidRequest
 
 USER = {"role": "user", "content": "Hi"}
@@ -86,6 +87,79 @@ def test_wrong_fields_are_named(case: str) -> None:
         parse(**fields)
     assert param == refused.value.param
     assert refused.value.message.startswith(param)
+
+
+def many(item: str, count: int) -> list[Any]:
+    return [json.loads(item)] * count
+
+
+CALL = '{"id": "1", "function": {"name": "a"}}'
+PART = '{"type": "text", "text": "a"}'
+VALUES = {"x": many("{}", TOOL_VALUES)}
+TOO_MANY: dict[str, tuple[dict[str, Any], str]] = {
+    "messages": ({"messages": many('{"role": "user", "content": "a"}', MESSAGES + 1)}, "messages"),
+    "parts of one message": ({"messages": [{"role": "user", "content": many(PART, PARTS + 1)}]}, "messages[0].content"),
+    "parts of all messages": (
+        {"messages": many(json.dumps({"role": "user", "content": many(PART, 1000)}), 33)},
+        "messages[32].content",
+    ),
+    "calls of all messages": (
+        {"messages": many(json.dumps({"role": "assistant", "tool_calls": many(CALL, 1000)}), 33)},
+        "messages[32].tool_calls",
+    ),
+    "tools": ({"tools": many('{"type": "function", "function": {"name": "a"}}', TOOLS + 1)}, "tools"),
+    "functions": ({"functions": many('{"name": "a"}', TOOLS + 1)}, "functions"),
+    "values in parameters": (
+        {"tools": [TOOL, {"type": "function", "function": {"name": "b", "parameters": VALUES}}]},
+        "tools[1].function.parameters",
+    ),
+    "values in a function's parameters": ({"functions": [{"name": "b", "parameters": VALUES}]}, "functions[0].parameters"),
+    "stops": ({"stop": ["a"] * SMALL_FIELD}, "stop"),
+    "tools to choose from": ({"tools": [TOOL], "tool_choice": {"x": ["a"] * SMALL_FIELD}}, "tool_choice"),
+    "a large schema": (
+        {"response_format": {"type": "json_schema", "json_schema": {"schema": {"enum": ["a" * SCHEMA_BYTES]}}}},
+        "response_format.json_schema.schema",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", TOO_MANY)
+def test_too_many_are_named_with_the_limit(case: str) -> None:
+    fields, param = TOO_MANY[case]
+    with pytest.raises(InvalidRequest, match=r"[1-9][0-9]{3,}") as refused:
+        parse(**fields)
+    assert param == refused.value.param
+    assert refused.value.message.startswith(param)
+
+
+def test_too_many_fields_of_the_request() -> None:
+    with pytest.raises(InvalidRequest, match=str(FIELDS)):
+        parse(**{f"made_up_{number}": 1 for number in range(FIELDS + 1)})
+
+
+def test_what_agents_send_is_within_the_limits() -> None:
+    tools = [
+        {"type": "function", "function": {"name": f"f{number}", "parameters": {"properties": {f"p{at}": {"type": "string"} for at in range(20)}}}}
+        for number in range(300)
+    ]  # fmt: skip
+    call = parse(
+        messages=[{"role": "user", "content": [{"type": "text", "text": "x, {y}: " * 100}]}] * 3000, tools=tools
+    )
+    assert (3000, 300) == (len(call.history), len(call.tools))
+
+
+UNREAD = ("metadata", "logit_bias", "prediction", "audio", "web_search_options", "modalities")
+
+
+@pytest.mark.parametrize("name", UNREAD)
+def test_only_the_kind_is_looked_at_of_what_is_not_read(name: str) -> None:
+    wide: Any = [{}] * 1000 if name == "modalities" else {"x": [{}] * 1000}
+    assert (name,) == parse(**{name: wide}).unsupported
+    assert () == parse(**{name: type(wide)()}).unsupported
+    for wrong in ("x", 7, [] if isinstance(wide, dict) else {}):
+        with pytest.raises(InvalidRequest) as refused:
+            parse(**{name: wrong})
+        assert name == refused.value.param
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"nope", b"[" * 100_000, b'{"a":' * 100_000, b"[]", b"null"])
@@ -165,6 +239,20 @@ def test_media_become_a_placeholder_and_are_listed() -> None:
 def test_half_an_emoji_is_survived() -> None:
     body = rb'{"model":"m","messages":[{"role":"user","content":"cut \ud83d"}]}'
     assert (UserText("cut ?"),) == read(body, "id", 1).history
+
+
+HALVES = {
+    "metadata": rb'"metadata":{"session_id":"cut \ud83d"}',
+    "stop": rb'"stop":"cut \ud83d"',
+    "parameters": rb'"tools":[{"type":"function","function":{"name":"go","parameters":{"title":"cut \ud83d"}}}]',
+    "a schema": rb'"response_format":{"type":"json_schema","json_schema":{"schema":{"title":"cut \ud83d"}}}',
+}
+
+
+@pytest.mark.parametrize("case", HALVES)
+def test_half_an_emoji_is_survived_in_what_is_read_on_its_own(case: str) -> None:
+    call = read(b'{"model":"m","messages":[{"role":"user","content":"Hi"}],' + HALVES[case] + b"}", "id", 1)
+    assert "cut ?" in repr((call.session, call.stop, call.tools, call.format))
 
 
 CHOICES: list[tuple[Any, ToolChoice]] = [

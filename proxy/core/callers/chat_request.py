@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, get_type_hints
 
 import msgspec
 import orjson
@@ -19,32 +19,52 @@ from proxy.core.call import (
     ToolResult,
     UserText,
 )
+from proxy.core.callers.chat_decode import decode, decode_part
 from proxy.core.callers.chat_schema import (
+    ABSENT,
     Function,
     FunctionName,
     Message,
     Request,
     ResponseFormat,
+    Stop,
     ToolSpec,
     Unsupported,
 )
 from proxy.errors import InvalidRequest
 
 DIALECT = "openai-chat"
-BOM = b"\xef\xbb\xbf"
 MEDIA = frozenset({"image_url", "input_image", "image", "input_audio", "audio", "file", "input_file", "video_url"})
 SESSION_CHARS = 128
 TOOL_NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,128}")
 
+SMALL_FIELD = 64 * 1024
+"""Bytes of ``tool_choice`` and of ``stop``."""
+SCHEMA_BYTES = 512 * 1024
+"""Bytes of ``response_format.json_schema.schema``."""
+TOOL_VALUES = 100_000
+"""Values in the parameters of all tools together."""
+KINDS = {
+    "metadata": "{",
+    "logit_bias": "{",
+    "prediction": "{",
+    "audio": "{",
+    "web_search_options": "{",
+    "modalities": "[",
+}
+"""What the parameters begin with that are not read any further."""
+
+
+class _Metadata(msgspec.Struct):
+    session_id: msgspec.Raw = ABSENT
+
+
 _DECODER = msgspec.json.Decoder(Request)
-Shape = TypeVar("Shape")
+_METADATA = msgspec.json.Decoder(_Metadata)
+_OBJECT = msgspec.json.Decoder(dict[str, Any] | None)
+_STOP = msgspec.json.Decoder(Stop)
+_ANY = msgspec.json.Decoder()
 _UNSUPPORTED = tuple(get_type_hints(Unsupported))
-_AT = re.compile(r" - at `\$\.?(.*?)`$")
-_ENUM = re.compile(r"Invalid enum value .*", re.DOTALL)
-_SURROGATE = re.compile(rb"\\u[dD](?:[89abAB][0-9a-fA-F]{2}(\\u[dD][c-fC-F][0-9a-fA-F]{2})?|[c-fC-F][0-9a-fA-F]{2})")
-MENDED = 200_000
-"""So many surrogates of a body are looked at, when one of them has made it unreadable."""
-_MISSING = re.compile(r"missing required field `(\w+)`")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +83,7 @@ def read(body: bytes, id: str, created: int) -> ChatCall:
 
 def read_request(request: Request, body: bytes, id: str, created: int) -> ChatCall:
     """``body`` is the request as a provider is to get it."""
+    _check_kinds(request)
     system, history, media = _conversation(request.messages)
     legacy = bool(request.functions) and not request.tools
     if legacy:
@@ -70,7 +91,8 @@ def read_request(request: Request, body: bytes, id: str, created: int) -> ChatCa
         choice = _legacy_choice(request.function_call, tools)
     else:
         tools = _tools(request.tools or [])
-        choice = _choice(request.tool_choice, tools)
+        choice = _choice(decode_part(_ANY, request.tool_choice, "tool_choice", SMALL_FIELD), tools)
+    stop = decode_part(_STOP, request.stop, "stop", SMALL_FIELD)
     return ChatCall(
         id=id,
         created=created,
@@ -83,7 +105,7 @@ def read_request(request: Request, body: bytes, id: str, created: int) -> ChatCa
         choice=choice,
         parallel_calls=request.parallel_tool_calls is not False and not legacy,
         legacy_functions=legacy,
-        stop=(request.stop,) if isinstance(request.stop, str) else tuple(request.stop or ()),
+        stop=(stop,) if isinstance(stop, str) else tuple(stop or ()),
         max_tokens=request.max_completion_tokens or request.max_tokens,
         format=_format(request.response_format),
         answers=request.n or 1,
@@ -94,57 +116,35 @@ def read_request(request: Request, body: bytes, id: str, created: int) -> ChatCa
     )
 
 
-def decode(decoder: msgspec.json.Decoder[Shape], body: bytes) -> tuple[Shape, bytes]:
-    """The request, and its body as it can be passed on."""
-    try:
-        body.decode()  # the decoder does not look into the texts that it skips
-        body = body.removeprefix(BOM)
-        try:
-            return decoder.decode(body), body
-        except msgspec.ValidationError:
-            raise
-        except msgspec.DecodeError:
-            body = _without_surrogates(body)
-            return decoder.decode(body), body
-    except msgspec.ValidationError as error:
-        text = str(error)
-        at = _AT.search(text)
-        path = at[1] if at else ""
-        if missing := _MISSING.search(text):
-            path = f"{path}.{missing[1]}" if path else missing[1]
-        text = _ENUM.sub("not one of the values that are known here", _AT.sub("", text))
-        raise InvalidRequest(f"{path}: {text}" if path else text, param=path.replace("[...]", "") or None) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"the body is not valid JSON: {error}") from None
-    except RecursionError:
-        raise InvalidRequest("the body is nested too deeply") from None
+def _check_kinds(request: Request) -> None:
+    for name, kind in KINDS.items():
+        raw = getattr(request, name)
+        if raw is not ABSENT and _begin(raw) not in (kind, "n"):
+            wanted = "an array" if kind == "[" else "an object"
+            raise InvalidRequest(f"{name}: {wanted} or null is expected", param=name)
 
 
-def _without_surrogates(body: bytes) -> bytes:
-    """JavaScript clients that cut a string inside an emoji send half of it, escaped; it becomes ``?``."""
-    return _SURROGATE.sub(_without_half, body, count=MENDED)
-
-
-def _without_half(found: re.Match[bytes]) -> bytes:
-    body, at, whole = found.string, found.start(), found[0]
-    while at and body[at - 1] == ord("\\"):
-        at -= 1
-    if (found.start() - at) % 2:  # the first backslash is escaped itself: what it stands before is text
-        return whole[:6] + b"?" if found[1] else whole
-    return whole if found[1] else b"?"
+def _begin(raw: msgspec.Raw) -> str:
+    return chr(memoryview(raw)[0])
 
 
 def _sent(request: Request) -> tuple[str, ...]:
     """``false`` and empty values ask for nothing."""
     sent = {name: getattr(request, name) for name in _UNSUPPORTED}
-    return tuple(
-        name for name, value in sent.items() if value is not None and value is not False and value not in ([], {})
-    )
+    return tuple(name for name, value in sent.items() if value is not None and value is not False and not _empty(value))
+
+
+def _empty(value: object) -> bool:
+    """Whether it is a value that is not built, and null, an empty list or an empty object."""
+    if not isinstance(value, msgspec.Raw):
+        return False
+    written = bytes(memoryview(value)[:SMALL_FIELD])
+    return written.translate(None, b" \t\r\n") in (b"null", b"[]", b"{}")
 
 
 def _session(request: Request) -> str | None:
-    in_metadata = (request.metadata or {}).get("session_id")
-    session = in_metadata if isinstance(in_metadata, str) else request.session_id
+    raw = ABSENT if _begin(request.metadata) == "n" else _METADATA.decode(request.metadata).session_id
+    session = decode_part(_ANY, raw, "metadata.session_id", SMALL_FIELD) if _begin(raw) == '"' else request.session_id
     return session[:SESSION_CHARS] if session else None
 
 
@@ -211,25 +211,43 @@ def _calls(message: Message) -> tuple[ToolCall, ...]:
 
 def _tools(specs: list[ToolSpec]) -> tuple[Tool, ...]:
     tools = []
+    values = 0
     for index, spec in enumerate(specs):
         at = f"tools[{index}]"
         if spec.type != "function":
             raise InvalidRequest(f"{at}.type: only 'function' is known here", param=f"{at}.type")
         if spec.function is None:
             raise InvalidRequest(f"{at}.function: it is missing", param=f"{at}.function")
+        values = _add_values(values, spec.function, f"{at}.function")
         tools.append(_tool(spec.function, f"{at}.function"))
     return tuple(tools)
 
 
 def _functions(functions: list[Function]) -> tuple[Tool, ...]:
-    return tuple(_tool(function, f"functions[{index}]") for index, function in enumerate(functions))
+    tools = []
+    values = 0
+    for index, function in enumerate(functions):
+        values = _add_values(values, function, f"functions[{index}]")
+        tools.append(_tool(function, f"functions[{index}]"))
+    return tuple(tools)
+
+
+def _add_values(values: int, function: Function, at: str) -> int:
+    """``values`` and those in the parameters of another tool: at most one for each comma and each bracket."""
+    written = bytes(function.parameters)
+    values += sum(written.count(sign) for sign in (b",", b"[", b"{"))
+    if values > TOOL_VALUES:
+        param = f"{at}.parameters"
+        raise InvalidRequest(f"{param}: more than {TOOL_VALUES} values in the parameters of all tools", param=param)
+    return values
 
 
 def _tool(function: Function, at: str) -> Tool:
     if not TOOL_NAME.fullmatch(function.name):
         raise InvalidRequest(f"{at}.name: 1 to 128 of A-Z a-z 0-9 _ . : / -", param=f"{at}.name")
-    _check_json(function.parameters, f"{at}.parameters")
-    return Tool(function.name, function.description or "", function.parameters or {})
+    parameters = decode_part(_OBJECT, function.parameters, f"{at}.parameters", len(bytes(function.parameters)))
+    _check_json(parameters, f"{at}.parameters")
+    return Tool(function.name, function.description or "", parameters or {})
 
 
 def _check_json(value: object, at: str) -> None:
@@ -253,14 +271,15 @@ def _format(wanted: ResponseFormat | None) -> JsonFormat | None:
         return None
     if wanted.type == "json_object":
         return JsonFormat()
-    if wanted.json_schema is None or wanted.json_schema.schema is None:
-        param = "response_format.json_schema.schema"
+    param = "response_format.json_schema.schema"
+    schema = decode_part(_OBJECT, wanted.json_schema.schema, param, SCHEMA_BYTES) if wanted.json_schema else None
+    if schema is None:
         raise InvalidRequest(f"{param}: it is missing", param=param)
-    _check_json(wanted.json_schema.schema, "response_format.json_schema.schema")
-    return JsonFormat(wanted.json_schema.schema)
+    _check_json(schema, param)
+    return JsonFormat(schema)
 
 
-def _choice(choice: str | dict[str, Any] | None, tools: tuple[Tool, ...]) -> ToolChoice:
+def _choice(choice: object, tools: tuple[Tool, ...]) -> ToolChoice:
     match choice:
         case None:
             return ToolChoice()

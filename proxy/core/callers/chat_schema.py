@@ -1,21 +1,39 @@
 """The shape of a chat completion request: fields, types and ranges, as OpenAI documents them. Unknown keys pass.
 
 How many messages, parts and tools there may be is far beyond what any model can read: a body of ten megabytes that
-holds nothing else would keep all other answers waiting.
+holds nothing else would keep all other answers waiting. A ``Raw`` value is not built: it is read on its own within a
+limit, or not at all.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Raw, Struct, field
 
 Temperature = Annotated[float, Meta(ge=0, le=2)]
 Unit = Annotated[float, Meta(ge=0, le=1)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 Count = Annotated[int, Meta(ge=1)]
-MESSAGES = PARTS = 32_768
-TOOLS = 4_096
+ABSENT = Raw(b"null")
+_NULL = {"type": "null"}
+_OBJECT = {"type": "object"}
+_STOP = [
+    {"type": "string", "maxLength": 1024},
+    {"type": "array", "maxItems": 4, "items": {"type": "string", "maxLength": 1024}},
+]
+RawObject = Annotated[Raw, Meta(extra_json_schema={"anyOf": [_OBJECT, _NULL]})]
+RawList = Annotated[Raw, Meta(extra_json_schema={"anyOf": [{"type": "array", "items": {"type": "string"}}, _NULL]})]
+RawChoice = Annotated[Raw, Meta(extra_json_schema={"anyOf": [{"type": "string"}, _OBJECT, _NULL]})]
+RawStop = Annotated[Raw, Meta(extra_json_schema={"anyOf": [*_STOP, _NULL]})]
+"""What these values are, for the OpenAPI document."""
 ModelName = Annotated[str, Meta(min_length=1, max_length=256)]
 StopText = Annotated[str, Meta(max_length=1024)]
+
+
+def _absent() -> Raw:
+    return ABSENT
+
+
+Stop = StopText | Annotated[list[StopText], Meta(max_length=4)] | None
 
 
 class Part(Struct):
@@ -36,14 +54,14 @@ class ToolCallSpec(Struct):
 
 class Message(Struct):
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: str | Annotated[list[Part], Meta(max_length=PARTS)] | None = None
+    content: str | list[Part] | None = None
     name: str | None = None
     tool_calls: list[ToolCallSpec] | None = None
     tool_call_id: str | None = None
     function_call: FunctionCall | None = None
 
 
-Messages = Annotated[list[Message], Meta(min_length=1, max_length=MESSAGES)]
+Messages = Annotated[list[Message], Meta(min_length=1)]
 
 
 class FunctionName(Struct):
@@ -53,11 +71,11 @@ class FunctionName(Struct):
 class Function(Struct):
     name: str
     description: str | None = None
-    parameters: dict[str, Any] | None = None
+    parameters: RawObject = field(default_factory=_absent)
 
 
 class JsonSchema(Struct):
-    schema: dict[str, Any] | None = None
+    schema: RawObject = field(default_factory=_absent)
     name: str | None = None
 
 
@@ -76,7 +94,7 @@ class StreamOptions(Struct):
 
 
 class Unsupported(Struct, kw_only=True):
-    """Parameters that a text upstream cannot honour."""
+    """Parameters that a text upstream cannot honour. Of those that are ``Raw`` only the kind is looked at."""
 
     temperature: Temperature | None = None
     top_p: Unit | None = None
@@ -89,15 +107,15 @@ class Unsupported(Struct, kw_only=True):
     max_completion_tokens: Count | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
-    logit_bias: dict[str, float] | None = None
+    logit_bias: RawObject = field(default_factory=_absent)
     store: bool | None = None
-    metadata: dict[str, Any] | None = None
+    metadata: RawObject = field(default_factory=_absent)
     user: str | None = None
     service_tier: str | None = None
-    modalities: list[str] | None = None
-    audio: dict[str, Any] | None = None
-    prediction: dict[str, Any] | None = None
-    web_search_options: dict[str, Any] | None = None
+    modalities: RawList = field(default_factory=_absent)
+    audio: RawObject = field(default_factory=_absent)
+    prediction: RawObject = field(default_factory=_absent)
+    web_search_options: RawObject = field(default_factory=_absent)
     prompt_cache_key: str | None = None
     safety_identifier: str | None = None
 
@@ -108,11 +126,11 @@ class Request(Unsupported, kw_only=True):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     n: Count | None = None
-    tools: Annotated[list[ToolSpec], Meta(max_length=TOOLS)] | None = None
-    tool_choice: str | dict[str, Any] | None = None
+    tools: list[ToolSpec] | None = None
+    tool_choice: RawChoice = field(default_factory=_absent)
     parallel_tool_calls: bool | None = None
-    functions: Annotated[list[Function], Meta(max_length=TOOLS)] | None = None
+    functions: list[Function] | None = None
     function_call: str | FunctionName | None = None
-    stop: StopText | Annotated[list[StopText], Meta(max_length=4)] | None = None
+    stop: RawStop = field(default_factory=_absent)
     response_format: ResponseFormat | None = None
     session_id: str | None = None

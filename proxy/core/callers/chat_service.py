@@ -9,7 +9,8 @@ from msgspec import Struct
 from proxy.core.answer import Finish, Rendering, Usage
 from proxy.core.call import Call
 from proxy.core.callers.chat import ChatStream, own, refuse, to_json, usage_object
-from proxy.core.callers.chat_request import decode, read_request
+from proxy.core.callers.chat_decode import decode
+from proxy.core.callers.chat_request import read_request
 from proxy.core.callers.chat_schema import Count, Messages, ModelName, Request, ResponseFormat, Temperature, Unit
 from proxy.core.dialect import Refusal
 from proxy.errors import ProxyError, UpstreamBroken
@@ -64,7 +65,7 @@ class ChatService:
     def read(self, body: bytes, id: str, created: int) -> Call:
         service, body = decode(_DECODER, body)
         params = service.params or Params()
-        messages, _ = decode(_MESSAGES, body)
+        messages = _MESSAGES.decode(body)
         request = Request(
             model=service.model,
             messages=service.messages,

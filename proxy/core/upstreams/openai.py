@@ -14,6 +14,8 @@ from proxy.core.upstreams.openai_stream import BodyRelay, ChunkReader, FrameRela
 from proxy.errors import InvalidRequest, ProxyError
 
 DIALECT = "openai-chat"
+OPTIONS_LIMIT = 64 * 1024
+"""Bytes of ``stream_options``."""
 _HEADERS = {"content-type": "application/json", "accept-encoding": "identity"}
 
 _TRUE, _NULL = msgspec.Raw(b"true"), msgspec.Raw(b"null")
@@ -37,7 +39,7 @@ class OpenAI:
         relayed = call.dialect == DIALECT and (call.stream or not self.collect or call.answers > 1)
         fields = _fields(call.body if call.dialect == DIALECT else orjson.dumps(_body_of(call)))
         fields["model"] = msgspec.Raw(orjson.dumps(self.model))
-        options = _fields(fields.get("stream_options", _NULL))
+        options = _options(fields.get("stream_options", _NULL))
         asked_for_usage = options.get("include_usage") == _TRUE
         if call.stream or not relayed:
             fields["stream"] = options["include_usage"] = _TRUE
@@ -77,6 +79,13 @@ class OpenAIExchange:
         if self.call.stream:
             return FrameRelay(verbatim, name, size, drop_usage=self.drop_usage)
         return BodyRelay(verbatim, name, size)
+
+
+def _options(text: msgspec.Raw) -> dict[str, msgspec.Raw]:
+    if memoryview(text).nbytes > OPTIONS_LIMIT:
+        at = "stream_options"
+        raise InvalidRequest(f"{at}: more than the {OPTIONS_LIMIT} bytes allowed", param=at)
+    return _fields(text)
 
 
 def _fields(text: bytes) -> dict[str, msgspec.Raw]:
