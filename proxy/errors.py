@@ -43,7 +43,8 @@ ProxyError
     └── InvalidAnswer           502, whole, but not what was asked for
         ├── ToolCallUnreadable
         ├── ToolChoiceNotMet    a call was required and none came
-        └── FormatNotMet        not the JSON that was asked for
+        ├── FormatNotMet        not the JSON that was asked for
+        └── FormatNotChecked    too large to be checked
 
 A class says what kind of failure it is (status, codes, whether another try could help); an instance says
 what happened, in words meant for the caller. Nothing here knows a wire format.
@@ -397,3 +398,12 @@ class ToolChoiceNotMet(InvalidAnswer):
 
 class FormatNotMet(InvalidAnswer):
     code = "response_format_not_met"
+
+
+class FormatNotChecked(InvalidAnswer):
+    """Too large for its schema, or at all, to be checked while others wait."""
+
+    code = "response_format_not_checked"
+
+    def __init__(self, fault: str) -> None:
+        super().__init__("the answer cannot be checked against the JSON asked for", fault=fault)

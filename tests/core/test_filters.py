@@ -153,7 +153,6 @@ JSONS: dict[str, tuple[str, JsonFormat, str | None]] = {
     "a wrong type": ('{"city": 7}', JsonFormat(CITY), None),
     "a missing key": ("{}", JsonFormat(CITY), None),
     "deep": ("[" * 100_000, JsonFormat({"type": "array"}), None),
-    "a schema that turns in circles": ("{}", JsonFormat({"$ref": "#"}), "{}"),
     "a pattern that backtracks": ('"' + "a" * 60 + '!"', JsonFormat({"pattern": "^(a+)+$"}), None),
     "unique items, many": ("[" + "{}," * 3000 + "1]", JsonFormat({"uniqueItems": True}), None),
     "a number of 400 digits": ("1" * 400, JsonFormat({"multipleOf": 0.5}), "1" * 400),
@@ -196,7 +195,13 @@ def test_calls_in_place_of_json() -> None:
 
 @pytest.mark.parametrize(
     "schema",
-    [{"type": "nope"}, {"properties": []}, {"$ref": "#/$defs/gone"}, {"items": {"$ref": "https://example.org/x"}}],
+    [
+        {"type": "nope"},
+        {"properties": []},
+        {"$ref": "#"},
+        {"$ref": "#/$defs/gone"},
+        {"items": {"$ref": "https://example.org/x"}},
+    ],
     ids=str,
 )
 def test_schemas_that_are_none(schema: dict[str, object]) -> None:

@@ -5,12 +5,14 @@ from collections.abc import Mapping
 
 from proxy.core.answer import Answer, Finish
 from proxy.core.call import JsonFormat
-from proxy.core.filters.json_schema import misfit
-from proxy.errors import FormatNotMet, ProxyError, UpstreamBroken
+from proxy.core.filters.json_schema import TooMuchToCheck, misfit
+from proxy.errors import FormatNotChecked, FormatNotMet, ProxyError
 
 FENCE = "```"
-COLLECTED = 16 * 1024 * 1024
+COLLECTED = 1024 * 1024
 """Characters of an answer at most."""
+VALUES = 128 * 1024
+"""Values of an answer at most, counted before they are built: one for each comma and each bracket, also in texts."""
 
 
 class JsonAnswer:
@@ -31,7 +33,7 @@ class JsonAnswer:
         self._texts.append(piece)
         if self._room < 0:
             self._texts.clear()
-            self._sink.fail(UpstreamBroken("the answer is too large to be checked"))
+            self._sink.fail(FormatNotChecked(f"it has more than {COLLECTED} characters"))
 
     def call(self, id: str, name: str) -> None:
         self._calls += 1
@@ -49,7 +51,12 @@ class JsonAnswer:
         written = "".join(self._texts)
         text = _without_fence(written.strip())
         cut_short = end.reason in ("length", "content_filter")  # the reason says that it is not whole
-        if not cut_short and (fault := _fault(text, self._wanted.schema)):
+        try:
+            fault = "" if cut_short else _fault(text, self._wanted.schema)
+        except TooMuchToCheck:
+            self._sink.fail(FormatNotChecked("it would take too long for its size and the schema's"))
+            return
+        if fault:
             self._sink.fail(FormatNotMet("the answer is not the JSON asked for", written=written, fault=fault))
             return
         if text:
@@ -70,7 +77,10 @@ def _without_fence(text: str) -> str:
 
 
 def _fault(text: str, schema: Mapping[str, object] | None) -> str:
-    """What is wrong with an answer, in words; empty if nothing is."""
+    """What is wrong with an answer, in words; empty if nothing is. Raises ``TooMuchToCheck``."""
+    values = 1 + sum(map(text.count, ",[{"))
+    if values > VALUES:
+        raise TooMuchToCheck
     try:
         value = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
@@ -78,7 +88,7 @@ def _fault(text: str, schema: Mapping[str, object] | None) -> str:
     if schema is None:
         return "" if isinstance(value, dict) else "not a JSON object"
     try:
-        return misfit(value, schema)
+        return misfit(value, schema, text, values)
     except (ValueError, OverflowError, RecursionError) as error:
         return f"it cannot be checked: {error}"
 
