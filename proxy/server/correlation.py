@@ -43,7 +43,7 @@ def of_session_field(rule: Correlation, body: bytes) -> str | None:
     paths = [tuple(name.split(".")) for name in rule.also_accept]
     try:
         top = _members(msgspec.Raw(body), tuple(dict.fromkeys(path[0] for path in paths)))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return next(filter(None, (_as_id(_text(top[path[0]], path)) for path in paths)), None)
 
@@ -72,7 +72,7 @@ def _text(value: msgspec.Raw, path: tuple[str, ...]) -> str | None:
         for name in path[1:]:
             value = _members(value, (name,))[name]
         text = msgspec.json.decode(value, type=str)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return _session_of_user(text) if path == ("metadata", "user_id") else text
 
@@ -81,7 +81,7 @@ def _session_of_user(user: str) -> str | None:
     """The session in Anthropic's ``metadata.user_id``: a member of a JSON text, or its end."""
     try:
         return msgspec.json.decode(_members(msgspec.Raw(user.encode()), ("session_id",))["session_id"], type=str)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = _SESSION_OF_USER.search(user)
         return found[1] if found else None
 

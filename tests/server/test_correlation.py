@@ -70,6 +70,12 @@ def test_without_any_the_400_says_what_to_send(proxy: Proxy, case: str) -> None:
         assert named in answer["error"]["message"]
 
 
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, '{"metadata":' + "[" * 100_000, "", "no JSON"])
+def test_a_body_that_cannot_be_read_has_none(proxy: Proxy, text: str) -> None:
+    reply = proxy.client.post(PATH, content=text, headers={"content-type": "application/json"})
+    assert (400, "correlation_id_missing") == (reply.status_code, reply.json()["error"]["code"])
+
+
 def test_a_malformed_header_is_not_passed_over(proxy: Proxy) -> None:
     status, _, answer = post(proxy, {"correlation-id": "a b", "session-id": "fine"})
     assert (400, "correlation_id_invalid") == (status, answer["error"]["code"])
