@@ -131,8 +131,9 @@ def _give_up(command: str, reason: str) -> int:
         structlog.get_logger().error("start.failed", reason=reason)
     else:
         from proxy.commands.terminal import style
+        from proxy.telemetry.output import output
 
-        print(f"{style(sys.stderr).red(_PROGRAM)}: {reason}", file=sys.stderr)
+        output(sys.stderr.fileno()).write(f"{style(sys.stderr).red(_PROGRAM)}: {reason}\n")  # print could block
     return FAILED
 
 

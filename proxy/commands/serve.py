@@ -21,6 +21,7 @@ from proxy.server.service import Service
 from proxy.server.signals import Signals, Stopped
 from proxy.server.threads import in_daemon_thread
 from proxy.telemetry import events, logs
+from proxy.telemetry.output import output
 
 THREADS_YIELD_S = 0.0005  # those that write and send what was noted: Python's own 5 ms would show in every token
 COLLECT_EVERY = 2_000  # objects more than at the last look; Python's own 700 is for programs that make few
@@ -69,7 +70,7 @@ async def _run(options: argparse.Namespace, signals: Signals) -> int:
         async with signals.starting():
             config, stand_in = await in_daemon_thread(given), None
             redaction = Redaction(config)
-            logs.configure(config.log_level, config.log_format, redaction)
+            logs.configure(config.log_level, config.log_format, redaction, messages=config.log_messages)
             logs.tell_of_crashes()
             sys.setswitchinterval(THREADS_YIELD_S)
             if config.demo:
@@ -89,7 +90,8 @@ async def _run(options: argparse.Namespace, signals: Signals) -> int:
             _settle_collector()
             if logs.for_people(config.log_format):
                 structlog.get_logger().info("server.listening", url=url)
-                print(_TRY_IT.format(url=url, page=_page(config), command=_example(config, url)), flush=True)
+                shown = _TRY_IT.format(url=url, page=_page(config), command=_example(config, url))
+                output(sys.stdout.fileno()).write(f"{shown}\n")  # print could block
             else:  # nothing but JSON goes out
                 command = _example(config, url).replace(_NEXT_LINE, " ")
                 structlog.get_logger().info("server.listening", url=url, example=command)

@@ -15,7 +15,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from proxy.telemetry.output import Output
+from proxy.telemetry.line_writer import LineWriter
 from tests.config.test_load import STACKSPOT
 from tests.conftest import Launch
 from tests.support.chat import PATH, WEATHER_TOOL, ask, body, frames, stream
@@ -340,15 +340,14 @@ def test_a_torn_line_stays_apart_from_the_next(tmp_path: Path) -> None:
     path = tmp_path / "log"
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     with path.open("wb") as file:
-        output = Output(file.fileno())
+        writer = LineWriter(file.fileno())
         resource.setrlimit(resource.RLIMIT_FSIZE, (10, limits[1]))
         try:
-            for line in ("whole\n", "torn in the middle\n", "lost\n"):
-                assert len(line) == output.write(line)
+            lost = [writer.write(lines) for lines in (b"whole\n", b"torn in the middle\n", b"lost\nand lost\n")]
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        output.write("next\n")
-    assert "whole\ntorn\nnext\n" == path.read_text()
+        lost.append(writer.write(b"next\n"))
+    assert ("whole\ntorn\nnext\n", [0, 1, 2, 0]) == (path.read_text(), lost)
 
 
 CRASH = """\

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from proxy.telemetry.output import LINES_LOST
+
 DURATION = [0.01 * 2**n for n in range(16)]
 FIRST_TOKEN = [.001, .005, .01, .02, .04, .06, .08, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10, 20, 40, 80, 160]  # fmt: skip
 OVERHEAD = [5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.5]
@@ -73,6 +75,8 @@ class Families:
             "proxy_correlation_rejections_total", "Requests refused for their correlation id.", "reason"
         )
         self.lag = histogram("proxy_event_loop_lag_seconds", "How late the event loop woke its watchdog.", LAG)
+        self.log_lines_lost = LINES_LOST
+        registry.register(LINES_LOST)
         self.reloads = counter("proxy_config_reloads_total", "Changed configurations, taken or not.", "outcome")
         self.reloaded = gauge(
             "proxy_config_last_reload_successful", "1 if the configuration in use is the one that is there."
