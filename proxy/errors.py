@@ -51,12 +51,31 @@ what happened, in words meant for the caller. Nothing here knows a wire format.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, Literal
 
 Source = Literal["caller", "proxy", "upstream"]
 
-_QUOTED = re.compile(r"'.*'|\".*\"", re.DOTALL)
+_CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_FIELD = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}")
+_MODEL = re.compile(r"[A-Za-z0-9_.:/@-]{1,64}")
+_QUOTED = re.compile(r"'.*'|\".*\"|['\"].*", re.DOTALL)
+"""From the first quotation mark to the last one of its kind; to the end where there is no other."""
+
+
+def safe_code(value: object) -> str | None:
+    """An error's code as an upstream gives it, if it is one word that logs, spans and labels may hold."""
+    return value if isinstance(value, str) and _CODE.fullmatch(value) else None
+
+
+def safe_field(value: object) -> str | None:
+    """The same of a field's name, such as ``messages[2].content``."""
+    return value if isinstance(value, str) and _FIELD.fullmatch(value) else None
+
+
+def safe_model(value: object) -> str | None:
+    """The same of a model's name."""
+    return value if isinstance(value, str) and _MODEL.fullmatch(value) else None
 
 
 class ProxyError(Exception):
@@ -78,13 +97,23 @@ class ProxyError(Exception):
     elsewhere: ClassVar[bool] = False
     blames: ClassVar[bool] = False
 
-    def __init__(self, message: str, *, param: str | None = None, retry_after: int | None = None) -> None:
+    def __init__(
+        self, message: str, *, reason: str | None = None, param: str | None = None, retry_after: int | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
-        self.reason = message
-        """What may be logged of it: nothing that a caller or a model wrote."""
+        """For the caller: no secrets, and no hosts of upstreams."""
+        self.reason = reason or message
+        """For logs, spans and records: nothing that a caller, a model or an upstream wrote, but for an upstream's
+        code. Hosts are named."""
         self.param = param
         self.retry_after = retry_after
+        self.fields: Mapping[str, object] = {}
+        """What the caller's error body has in place of the proxy's own ``type``, ``param`` and ``code``."""
+
+    def redact(self, mask: Callable[[str], str]) -> None:
+        """Mask secrets in all that others had a hand in."""
+        self.message, self.reason = mask(self.message), mask(self.reason)
 
 
 class CallerError(ProxyError):
@@ -99,9 +128,8 @@ class CallerError(ProxyError):
 class InvalidRequest(CallerError):
     """The message may quote what the caller sent; the reason does not."""
 
-    def __init__(self, message: str, *, param: str | None = None) -> None:
-        super().__init__(message, param=param)
-        self.reason = _QUOTED.sub("***", message)
+    def __init__(self, message: str, *, reason: str | None = None, param: str | None = None) -> None:
+        super().__init__(message, reason=reason or _without_quotes(message), param=param)
 
 
 class BodyUnreadable(InvalidRequest):
@@ -187,15 +215,27 @@ class ContextTooLong(CallerError):
 
 
 class PassedOn(CallerError):
-    """What a provider says of the request itself, in its own words and with its own status."""
+    """What a provider says of the request itself, with its own status.
+
+    ``fields`` are its own, for the caller. ``type``, ``param`` and ``code`` are the same where they are safe to log.
+    """
 
     end_reason = "upstream_error"
 
-    def __init__(self, message: str, *, status: int, type: str | None, code: str | None, param: str | None) -> None:
-        super().__init__(message, param=param)
+    def __init__(self, message: str, *, status: int, fields: Mapping[str, object], reason: str | None = None) -> None:
+        super().__init__(message, reason=reason)
         self.status = status
-        self.type = type or "invalid_request_error"
-        self.code = code
+        self._show(fields)
+
+    def redact(self, mask: Callable[[str], str]) -> None:
+        super().redact(mask)
+        self._show({name: mask(value) if isinstance(value, str) else value for name, value in self.fields.items()})
+
+    def _show(self, fields: Mapping[str, object]) -> None:
+        self.fields = fields
+        self.type = safe_code(fields.get("type")) or CallerError.type
+        self.param = safe_field(fields.get("param"))
+        self.code = safe_code(fields.get("code"))
 
 
 class ServiceError(ProxyError):
@@ -310,8 +350,10 @@ class UpstreamFailed(UpstreamError):
     repeatable = True
     elsewhere = True
 
-    def __init__(self, message: str, *, status: int = 502, retry_after: int | None = None) -> None:
-        super().__init__(message, retry_after=retry_after)
+    def __init__(
+        self, message: str, *, reason: str | None = None, status: int = 502, retry_after: int | None = None
+    ) -> None:
+        super().__init__(message, reason=reason, retry_after=retry_after)
         self.status = 504 if status == 504 else 502  # 503 is said of the proxy alone: see Draining
 
 
@@ -372,8 +414,8 @@ class TotalTimeout(UpstreamError):
 
 class InvalidAnswer(UpstreamError):
     """An answer that the model may put right when it is shown ``written``, what it wrote, and ``fault``, what is
-    wrong with it. Nothing written is nothing to show: then there is no use in asking again. ``fault`` may quote
-    the answer: callers are told, logs are not."""
+    wrong with it. Nothing written is nothing to show: then there is no use in asking again. ``summary`` is the message
+    without ``fault``. Both may quote the answer: callers are told, logs are not."""
 
     type = "upstream_error"
     code = "invalid_answer"
@@ -382,8 +424,8 @@ class InvalidAnswer(UpstreamError):
     blames = False
 
     def __init__(self, message: str, *, written: str = "", fault: str = "") -> None:
-        super().__init__(f"{message}: {fault}" if fault else message)
-        self.reason = message
+        super().__init__(f"{message}: {fault}" if fault else message, reason=_without_quotes(message))
+        self.summary = message
         self.written = written
         self.fault = fault
 
@@ -407,3 +449,7 @@ class FormatNotChecked(InvalidAnswer):
 
     def __init__(self, fault: str) -> None:
         super().__init__("the answer cannot be checked against the JSON asked for", fault=fault)
+
+
+def _without_quotes(message: str) -> str:
+    return _QUOTED.sub("***", message)

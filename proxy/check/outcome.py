@@ -62,9 +62,9 @@ async def _run(check: Check, limit: float | None) -> tuple[bool, str]:
     except TimeoutError:
         return True, f"no answer within {limit:g} s{hint}"
     except (UpstreamUnreachable, ConnectTimeout) as error:
-        return True, one_line(error.message if "; check" in error.message else f"{error.message}{hint}")
+        return True, one_line(error.reason if "; check" in error.reason else f"{error.reason}{hint}")
     except ProxyError as error:
-        return True, one_line(error.message)
+        return True, one_line(error.reason)
     except CheckFailed as failure:
         return True, one_line(str(failure))
 

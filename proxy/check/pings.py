@@ -65,7 +65,7 @@ async def _log_in(config: Config, model: Model, credential: ClientCredentials) -
     except UpstreamAuth as error:
         parts = ("realm", "client_id", "client_secret")
         came_from = ", ".join(f"{part} from {origin(config, model, part)}" for part in parts)
-        raise CheckFailed(f"{error.message} ({came_from})") from None
+        raise CheckFailed(f"{error.reason} ({came_from})") from None
     return "logged in"
 
 

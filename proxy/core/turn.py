@@ -332,7 +332,7 @@ class _Round:
         if self.over:
             return
         if self._repair is not None and len(self._calls) == self._before:
-            self.fail(ToolCallUnreadable(self._repair.reason, fault=self._repair.fault))
+            self.fail(ToolCallUnreadable(self._repair.summary, fault=self._repair.fault))
             return
         self.over = True
         self.end = end

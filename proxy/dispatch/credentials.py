@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 import orjson
 
+from proxy.config.secrets import ISSUED
 from proxy.dispatch.transport import Transport
 from proxy.errors import (
     ConnectTimeout,
@@ -137,6 +138,7 @@ class ClientCredentials:
             self._observer.login("failed", time.monotonic() - started, error)
             raise
         self._failure = None
+        ISSUED.remember(self, token)
         self._authorization = f"Bearer {token}"
         self._expires_at = started + lifetime * 0.95
         self._renew_at = started + max(lifetime - RENEW_EARLY_S, lifetime * 0.8)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from proxy.dispatch.deployment import Deployment
-from proxy.errors import UnknownModel
+from proxy.errors import UnknownModel, safe_model
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,11 @@ class Router:
             if fnmatchcase(model, pattern):
                 return group
         known = ", ".join([*self._exact, *self._patterns])
-        raise UnknownModel(f"the model {model[:128]!r} is not configured; configured are: {known}", param="model")
+        raise UnknownModel(
+            f"the model {model[:128]!r} is not configured; configured are: {known}",
+            reason=f"the model {safe_model(model) or '***'} is not configured",
+            param="model",
+        )
 
     def way(self, group: Group) -> Sequence[Group]:
         """The group and its fallbacks, in order."""

@@ -250,36 +250,55 @@ def _proxy_for(url: str) -> str | None:
 
 
 def _told(error: aiohttp.ClientError | OSError, host: str) -> ProxyError:
-    """What it means that a request to ``host`` was not answered."""
+    """What it means that a request to ``host`` was not answered. The reason names it, the message does not."""
     reason = _reason(error)
     match error:
         case aiohttp.ClientConnectorCertificateError():
+            hint = (
+                "set ssl_verify (or the variable SSL_CERT_FILE, for all) to the path of its issuer's certificates, or "
+                "ssl_verify to false to do without it"
+            )
             return UpstreamTLS(
-                f"the certificate of {host} is not trusted: {reason}; set ssl_verify (or the variable SSL_CERT_FILE, "
-                "for all) to the path of its issuer's certificates, or ssl_verify to false to do without it"
+                f"the certificate of the upstream is not trusted; {hint}",
+                reason=f"the certificate of {host} is not trusted: {reason}; {hint}",
             )
         case aiohttp.ClientSSLError() | ssl.SSLError():
             hint = "; does it speak http:// instead?" if reason == "WRONG_VERSION_NUMBER" else ""
-            return UpstreamTLS(f"no TLS connection to {host}: {reason}{hint}")
+            return UpstreamTLS(
+                "no TLS connection to the upstream", reason=f"no TLS connection to {host}: {reason}{hint}"
+            )
         case aiohttp.ConnectionTimeoutError() | aiohttp.ServerTimeoutError():
-            return ConnectTimeout(f"{host} did not accept a connection in time")
+            return ConnectTimeout(
+                "the upstream did not accept a connection in time",
+                reason=f"{host} did not accept a connection in time",
+            )
         case aiohttp.ClientProxyConnectionError():
             return UpstreamUnreachable(
-                f"no connection to the HTTP proxy on the way to {host}: {reason}; check HTTPS_PROXY and NO_PROXY"
+                "no connection to the HTTP proxy on the way to the upstream",
+                reason=f"no connection to the HTTP proxy on the way to {host}: {reason}; "
+                "check HTTPS_PROXY and NO_PROXY",
             )
         case aiohttp.ClientConnectorError():
-            return UpstreamUnreachable(f"no connection to {host}: {reason}")
+            return UpstreamUnreachable("no connection to the upstream", reason=f"no connection to {host}: {reason}")
         case aiohttp.ClientHttpProxyError():
             return UpstreamUnreachable(
-                f"the HTTP proxy on the way to {host} answered {error.status}; check HTTPS_PROXY and NO_PROXY"
+                f"the HTTP proxy on the way to the upstream answered {error.status}",
+                reason=f"the HTTP proxy on the way to {host} answered {error.status}; check HTTPS_PROXY and NO_PROXY",
             )
         case aiohttp.ClientResponseError():  # its own words hold the whole address
-            return UpstreamBroken(f"{host} answered with something that is no HTTP")
-    return UpstreamDisconnected(f"{host} closed the connection without an answer: {reason}")
+            return UpstreamBroken(
+                "the upstream answered with something that is no HTTP",
+                reason=f"{host} answered with something that is no HTTP",
+            )
+    return UpstreamDisconnected(
+        "the upstream closed the connection without an answer",
+        reason=f"{host} closed the connection without an answer: {reason}",
+    )
 
 
 def _reason(error: Exception) -> str:
-    """In few words: what aiohttp says of a connection repeats its address, and tells of Python's objects."""
+    """In few words. What aiohttp says of a connection repeats its address, names Python's objects, and may quote the
+    head of a response that broke off."""
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         cause = error.certificate_error
@@ -287,4 +306,4 @@ def _reason(error: Exception) -> str:
         return getattr(cause, "verify_message", "") or cause.reason or type(cause).__name__
     if isinstance(cause, OSError) and cause.errno:
         return str(cause.strerror) if isinstance(cause, socket.gaierror) else os.strerror(cause.errno)
-    return str(cause) or type(cause).__name__
+    return type(cause).__name__

@@ -9,12 +9,11 @@ import structlog
 from aiohttp import web
 
 from proxy.config import Config
-from proxy.config.secrets import Redactor
+from proxy.config.secrets import UpstreamRedactor
 from proxy.core.answer import Rendering, Served
 from proxy.core.call import Call
 from proxy.core.dialect import Caller, Outgoing
 from proxy.core.kept import Kept
-from proxy.core.quotes import without_quotes
 from proxy.core.turn import RoundEnd, Turn
 from proxy.dispatch.attempts import Attempts
 from proxy.dispatch.deployment import Deployment
@@ -73,7 +72,7 @@ class Inference:
         self._caching = caching
         self._metrics = metrics
         self._observers = observers
-        self._redact = Redactor(config)
+        self._redact = UpstreamRedactor(config)
         self._patience = Patience(config.timeouts, config.keepalive_s, config.commit_after)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -192,6 +191,8 @@ class Inference:
                         self._metrics.overhead(time.monotonic() - job.ready - waited, record)
                     end = await self._round(turn, watched, sink, deployment, outgoing, {**passed_on, **attempt.headers})
                     attempt.ended(end.error or end.mends)
+            if wrong := end.error or end.mends:
+                self._observers.failed(record, wrong)
             if end.error is not None:
                 raise end.error
             if end.again is None:
@@ -216,8 +217,7 @@ class Inference:
             again = turn.refused(refused.error)
             end = RoundEnd(b"", again, mends=refused.error) if again else RoundEnd(b"", error=refused.error)
         if wrong := end.error or end.mends:
-            wrong.message = self._redact(wrong.message)
-            wrong.reason = self._redact(without_quotes(wrong.reason, turn.call))
+            wrong.redact(self._redact)
         return end
 
     async def _answer(self, turn: Turn, reply: Reply, sink: Sink, label: str) -> RoundEnd:

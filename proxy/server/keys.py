@@ -11,7 +11,7 @@ from aiohttp import web
 from proxy.config import Config
 from proxy.config.names import matches
 from proxy.config.settings import MASTER, ApiKey, Model
-from proxy.errors import InvalidKey, UnknownModel
+from proxy.errors import InvalidKey, UnknownModel, safe_model
 
 KEY_HEADERS = ("authorization", "x-api-key", "api-key")
 """Where callers send their keys: OpenAI's clients as a bearer token, Anthropic's and Azure's in the others."""
@@ -50,7 +50,11 @@ class Holder:
             if self.may_use(sent, found.name):
                 return found
         known = ", ".join(self.known) or "none that is configured"
-        raise UnknownModel(f"the model {sent[:128]!r} is not for this key; it is for: {known}", param="model")
+        raise UnknownModel(
+            f"the model {sent[:128]!r} is not for this key; it is for: {known}",
+            reason=f"the model {safe_model(sent) or '***'} is not for this key",
+            param="model",
+        )
 
 
 HOLDER = web.RequestKey("holder", Holder)

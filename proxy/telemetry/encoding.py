@@ -1,10 +1,13 @@
 """How values are written where other programs read them."""
 
 import json
+import re
 import time
 from datetime import UTC, datetime
 
 import orjson
+
+_TOOL = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
 
 
 def to_json(value: object) -> bytes:
@@ -13,6 +16,11 @@ def to_json(value: object) -> bytes:
         return orjson.dumps(value, default=str)
     except orjson.JSONEncodeError:
         return json.dumps(value, default=str).encode()
+
+
+def safe_tool(name: str) -> str:
+    """The name of a tool call, if it is one that a tool can have: the model may write anything in its place."""
+    return name if _TOOL.fullmatch(name) else "***"
 
 
 def ms(seconds: float) -> float:

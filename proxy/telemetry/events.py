@@ -10,7 +10,7 @@ from proxy.config import Config
 from proxy.config.listeners import unprotected
 from proxy.dispatch.deployment import Deployment
 from proxy.errors import Internal, ProxyError
-from proxy.telemetry.encoding import ms
+from proxy.telemetry.encoding import ms, safe_tool
 from proxy.telemetry.fault import fault
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.record import Record
@@ -42,7 +42,7 @@ def request_ended(record: Record, metrics: Metrics) -> None:
         if turn.invalid_events:
             log.warning("sse.event_invalid", upstream=record.upstream, count=turn.invalid_events)
         for call in turn.calls:
-            log.info("tool_call.detected", name=call.name, size=call.size)
+            log.info("tool_call.detected", name=safe_tool(call.name), size=call.size)
         log.debug("stream.chunks", upstream=turn.events, downstream=turn.chunks)
         usage = turn.usage
         line |= {
@@ -138,7 +138,7 @@ class LoginEvents:
         if error is None:
             log.info("auth.succeeded", duration_ms=ms(seconds))
         else:
-            log.error("auth.failed", duration_ms=ms(seconds), code=error.code, reason=error.message)
+            log.error("auth.failed", duration_ms=ms(seconds), code=error.code, reason=error.reason)
 
 
 class RetryEvents:

@@ -12,6 +12,7 @@ from proxy.core.answer import Rendering
 from proxy.core.call import Call
 from proxy.dispatch.deployment import Deployment
 from proxy.errors import ProxyError
+from proxy.telemetry.encoding import safe_tool
 from proxy.telemetry.record import Record
 from proxy.telemetry.runs.records import RunRecords
 from proxy.telemetry.texts import Texts
@@ -71,6 +72,11 @@ class Observers:
         """An upstream is about to be asked."""
         return UNWATCHED if record.span is None else record.span.attempt(record, deployment)
 
+    def failed(self, record: Record, error: ProxyError) -> None:
+        """A request to an upstream has failed. Its log line names the status and the code alone."""
+        if self.texts is not None:
+            log.info("upstream.message", upstream=record.upstream, code=error.code, message=error.message)
+
     def ended(self, record: Record) -> None:
         """All is over, whatever came of it."""
         if record.transcript is not None:
@@ -82,7 +88,7 @@ class Observers:
 
     def _tell(self, transcript: Transcript) -> None:
         for name, arguments in transcript.arguments_of_calls():
-            log.debug("tool_call.arguments", name=name, arguments=arguments)
+            log.debug("tool_call.arguments", name=safe_tool(name), arguments=arguments)
         if self.texts is not None:
             log.info("answer.text", **self.texts.answered(transcript))
 

@@ -58,4 +58,4 @@ def _traces(config: Config, texts: Texts | None) -> "Traces | None":
             "OTEL_EXPORTER_OTLP_ENDPOINT is set, but the packages of OpenTelemetry are missing: "
             "pip install 'stackspot-proxy[otel]'"
         ) from None
-    return Traces(config.otel, texts)
+    return Traces(config.otel, texts, Redactor(config))

@@ -265,4 +265,4 @@ def usage_object(usage: Usage) -> dict[str, object]:
 
 def _error_json(error: ProxyError) -> bytes:
     body = {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
-    return orjson.dumps({"error": body})
+    return orjson.dumps({"error": {**body, **error.fields}})

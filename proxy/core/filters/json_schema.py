@@ -38,7 +38,8 @@ def check_schema(schema: Mapping[str, object]) -> None:
         raise InvalidRequest(f"{PARAM}: it is nested too deeply", param=PARAM) from None
     except ValueError as error:
         reason = getattr(error, "message", None) or str(error)
-        raise InvalidRequest(f"{PARAM}: {str(reason)[:200]}", param=PARAM) from None
+        told = f"{PARAM}: {str(reason)[:200]}"
+        raise InvalidRequest(told, reason=f"{PARAM}: it is no schema that can be used", param=PARAM) from None
 
 
 def misfit(value: object, schema: Mapping[str, object], text: str, values: int) -> str:

@@ -6,6 +6,7 @@ import re
 import orjson
 
 from proxy.core.dialect import Headers
+from proxy.core.upstreams.error_words import with_words
 from proxy.errors import (
     ContextTooLong,
     CreditSpent,
@@ -32,8 +33,26 @@ _CREDIT = re.compile(r"credit limit", re.IGNORECASE)
 
 def refusal(model: str, status: int, headers: Headers, body: bytes) -> ProxyError:
     """The error that an answer with another status than 200 stands for. ``model`` is the name used in messages."""
-    details = _details(body)
-    retry_after = _seconds(headers.get("retry-after"))
+    code, details = _read(body)
+    error = _refusal(model, status, details, _seconds(headers.get("retry-after")))
+    words = details if isinstance(error, _QUOTED) else ""
+    return with_words(error, status, code, words[:TEXT_LIMIT])
+
+
+def in_stream_error(message: bytes) -> ProxyError:
+    """The error that an error event inside a stream, given as JSON, stands for."""
+    code, details = _read(message) if message else (None, "")
+    error = _by_code(details) or UpstreamBroken("StackSpot broke its answer off")
+    words = details if isinstance(error, _QUOTED) else ""
+    return with_words(error, None, code, words[:TEXT_LIMIT])
+
+
+_QUOTED = (ContextTooLong, UpstreamFailed, UpstreamRejected, UpstreamBroken)
+"""Errors whose message quotes StackSpot. The others say all there is to say."""
+
+
+def _refusal(model: str, status: int, details: str, retry_after: int | None) -> ProxyError:
+    """Without StackSpot's words."""
     by_code = _by_code(details, retry_after)
     if by_code is not None:
         return by_code
@@ -48,21 +67,13 @@ def refusal(model: str, status: int, headers: Headers, body: bytes) -> ProxyErro
     if status == 404:
         return UpstreamNotFound(f"StackSpot has no such agent as the one configured for {model!r}")
     if status >= 500:
-        return UpstreamFailed(f"StackSpot answered {status}{_said(details)}", status=status, retry_after=retry_after)
-    return UpstreamRejected(f"StackSpot answered {status}{_said(details)}")
-
-
-def in_stream_error(message: bytes) -> ProxyError:
-    """The error that an error event inside a stream, given as JSON, stands for."""
-    details = _details(message) if message else ""
-    return _by_code(details) or UpstreamBroken(f"StackSpot broke its answer off{_said(details)}")
+        return UpstreamFailed(f"StackSpot answered {status}", status=status, retry_after=retry_after)
+    return UpstreamRejected(f"StackSpot answered {status}")
 
 
 def _by_code(details: str, retry_after: int | None = None) -> ProxyError | None:
     if TOO_LONG in details:
-        return ContextTooLong(
-            f"the conversation is longer than the model's context{_said(details)}", room=_room(details)
-        )
+        return ContextTooLong("the conversation is longer than the model's context", room=_room(details))
     if RATE_LIMITED in details:
         return _rate_limited(retry_after)
     return None
@@ -80,23 +91,20 @@ def _rate_limited(retry_after: int | None) -> UpstreamRateLimited:
     return UpstreamRateLimited("StackSpot limits this account's requests", retry_after=retry_after or COOL_DOWN_S)
 
 
-def _details(body: bytes) -> str:
-    """What a body says, on one line: an envelope's code and details, or its text."""
+def _read(body: bytes) -> tuple[object, str]:
+    """The code of an envelope, and what a body says on one line: an envelope's code and details, or its text."""
     try:
         envelope = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return " ".join(body.decode(errors="replace").split())
+        return None, " ".join(body.decode(errors="replace").split())
     if not isinstance(envelope, dict):
-        return str(envelope)
+        return None, str(envelope)
     inner = envelope.get("error")
     if isinstance(inner, dict):
         envelope = inner
     parts = [envelope.get(key) for key in ("code", "details", "message")]
-    return ": ".join(str(part) for part in [*parts, inner if isinstance(inner, str) else None] if part)
-
-
-def _said(details: str) -> str:
-    return f": {details[:TEXT_LIMIT]}" if details else ""
+    details = ": ".join(str(part) for part in [*parts, inner if isinstance(inner, str) else None] if part)
+    return envelope.get("code"), details
 
 
 def _seconds(value: str | None) -> int | None:

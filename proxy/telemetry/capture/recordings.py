@@ -10,6 +10,7 @@ from typing import Literal
 import orjson
 
 from proxy import __version__
+from proxy.config.secrets import ISSUED
 from proxy.telemetry.capture.scrub import without_secrets, without_text
 from proxy.telemetry.encoding import iso
 from proxy.telemetry.files import write_whole
@@ -50,7 +51,8 @@ class Recordings:
 
     def _content(self, recording: Recording) -> dict[str, object]:
         body = b"".join(data for _, data in recording.chunks)
-        scrubbed = (without_secrets if self._keep_text else without_text)(body, self._hidden)
+        hidden = [*self._hidden, *(token.encode() for token in ISSUED.written)]
+        scrubbed = (without_secrets if self._keep_text else without_text)(body, hidden)
         assert len(scrubbed) == len(body), "or the cuts between the chunks would be elsewhere"
         cuts = accumulate((len(data) for _, data in recording.chunks), initial=0)
         times = (round(at, 6) for at, _ in recording.chunks)

@@ -1,7 +1,7 @@
 """The spans of one request, by OpenTelemetry's conventions for HTTP and for generative AI."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
@@ -12,7 +12,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from proxy.core.turn import Turn
 from proxy.dispatch.deployment import Deployment
-from proxy.errors import ProxyError
+from proxy.errors import ProxyError, safe_model
 from proxy.telemetry.encoding import to_json
 from proxy.telemetry.record import Record
 from proxy.telemetry.texts import Texts
@@ -24,19 +24,20 @@ _PROPAGATOR = TraceContextTextMapPropagator()
 class RequestSpan:
     """A caller's request, from its first byte to the end of the answer."""
 
-    __slots__ = ("_open", "_span", "_texts", "_tracer")
+    __slots__ = ("_open", "_redact", "_span", "_texts", "_tracer")
 
-    def __init__(self, tracer: Tracer, span: Span, texts: Texts | None) -> None:
+    def __init__(self, tracer: Tracer, span: Span, texts: Texts | None, redact: Callable[[str], str]) -> None:
         self._tracer = tracer
         self._span = span
         self._texts = texts
+        self._redact = redact
         self._open: AttemptSpan | None = None
 
     def attempt(self, record: Record, deployment: Deployment) -> "AttemptSpan":
         """An upstream is about to be asked."""
         context = set_span_in_context(self._span, Context())
         span = self._tracer.start_span(f"chat {deployment.name}", context, SpanKind.CLIENT)
-        self._open = AttemptSpan(span, record, self._texts)
+        self._open = AttemptSpan(span, record, self._texts, self._redact)
         if span.is_recording():
             span.set_attributes(_asked(record, deployment))
         return self._open
@@ -56,7 +57,7 @@ class RequestSpan:
                 }
             )
             if record.turn is not None:
-                span.set_attribute("gen_ai.request.model", record.turn.call.model)
+                span.set_attribute("gen_ai.request.model", safe_model(record.turn.call.model) or record.model or "")
                 span.set_attribute("langfuse.observation.type", "span")  # the generations are the attempts
                 span.set_attribute("proxy.stream", record.turn.call.stream)
             if record.caller:
@@ -71,14 +72,15 @@ class RequestSpan:
 class AttemptSpan:
     """One request to an upstream and its answer. What is cancelled leaves its reason to the request's end."""
 
-    __slots__ = ("_before", "_ended_at", "_error", "_had_spoken", "_record", "_span", "_texts", "headers")
+    __slots__ = ("_before", "_ended_at", "_error", "_had_spoken", "_record", "_redact", "_span", "_texts", "headers")
 
-    def __init__(self, span: Span, record: Record, texts: Texts | None) -> None:
+    def __init__(self, span: Span, record: Record, texts: Texts | None, redact: Callable[[str], str]) -> None:
         self.headers: dict[str, str] = {}
         _PROPAGATOR.inject(self.headers, set_span_in_context(span, Context()))
         self._span = span
         self._record = record
         self._texts = texts
+        self._redact = redact
         self._error: ProxyError | None = None
         self._ended_at = 0
         self._had_spoken = record.first_write is not None
@@ -123,7 +125,8 @@ class AttemptSpan:
             span.set_attribute("proxy.usage_estimated", usage.estimated)
         if error is None and turn.finish is not None:
             span.set_attribute("gen_ai.response.finish_reasons", [turn.finish.reason])
-            span.set_attribute("gen_ai.response.model", turn.finish.model or record.model or turn.call.model)
+            answered_by = safe_model(turn.finish.model) or record.model or turn.call.model
+            span.set_attribute("gen_ai.response.model", self._redact(answered_by))
             span.set_attribute("gen_ai.response.id", f"chatcmpl-{record.id}")
         if record.first_token is not None and not self._had_spoken:
             span.set_attribute("gen_ai.response.time_to_first_chunk", record.first_token)

@@ -6,7 +6,7 @@ Exporting is the business of the SDK's own thread; its queue is bounded, and not
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 import structlog
@@ -35,13 +35,14 @@ _PROPAGATOR = TraceContextTextMapPropagator()
 
 class Traces:
     """``variables`` are those of OpenTelemetry, all of which are honoured. ``texts`` are attached where there are
-    any."""
+    any. ``redact`` masks secrets in what upstreams say."""
 
-    def __init__(self, variables: Mapping[str, str], texts: Texts | None) -> None:
+    def __init__(self, variables: Mapping[str, str], texts: Texts | None, redact: Callable[[str], str]) -> None:
         _check(variables)
         for name, value in variables.items():
             os.environ.setdefault(name, value)  # the SDK reads them there, and knows of no .env
         self._texts = texts
+        self._redact = redact
         try:
             self._provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)
             self._provider.add_span_processor(BatchSpanProcessor(ToldExporter(OTLPSpanExporter())))
@@ -54,7 +55,7 @@ class Traces:
         context = _PROPAGATOR.extract(headers, Context()) if "traceparent" in headers else Context()
         name = f"POST {record.route}"
         span = self._tracer.start_span(name, context, SpanKind.SERVER)
-        record.span = RequestSpan(self._tracer, span, self._texts)
+        record.span = RequestSpan(self._tracer, span, self._texts, self._redact)
         sampled = span.get_span_context()
         if sampled.trace_flags.sampled:
             record.trace_id = format(sampled.trace_id, "032x")
