@@ -36,7 +36,8 @@ class IssuedTokens:
         """``login`` is what the token was issued to. Its tokens are forgotten some time after it is gone."""
         if len(token) >= _SHORTEST:
             self._of.setdefault(login, deque(maxlen=TOKENS_KEPT)).append(token)
-            tokens = {token for tokens in self._of.values() for token in tokens}
+            known = {token for tokens in self._of.values() for token in tokens}
+            tokens = sorted(known, key=len, reverse=True)  # so that none is left in part where one begins another
             self.written = tuple(form for token in tokens for form in written_forms(token))
             self.in_base64 = tuple(form for token in tokens for form in base64_forms(token))
 
