@@ -78,8 +78,9 @@ class Call:
     ``history`` is the conversation in order, the leading system texts apart in ``system``.
     ``stop`` are texts that end the answer before them. ``answers`` is how many answers are asked for.
     ``unsupported`` names the parameters sent that only some upstreams can honour. ``conversation`` identifies
-    the conversation that the request belongs to. ``body`` is the request as it was sent, in ``dialect``, for an
-    upstream that speaks the same.
+    the conversation that the request belongs to, among those of ``owner``: the name of the caller's key where
+    callers have different keys, empty where all of them share one or need none. ``body`` is the request as it was
+    sent, in ``dialect``, for an upstream that speaks the same.
     """
 
     id: str
@@ -98,6 +99,7 @@ class Call:
     unsupported: tuple[str, ...] = ()
     session: str | None = None
     conversation: str | None = None
+    owner: str = ""
     dialect: str = ""
     body: bytes = field(default=b"", repr=False)
 

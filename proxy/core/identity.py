@@ -74,5 +74,5 @@ class _Number(str):
 
 def _neutral(call: Call) -> dict[str, Any]:
     """For a dialect that keeps no body."""
-    aside = {"id", "created", "model", "session", "conversation", "dialect", "body"}
+    aside = {"id", "created", "model", "session", "conversation", "owner", "dialect", "body"}
     return {field.name: getattr(call, field.name) for field in fields(call) if field.name not in aside}

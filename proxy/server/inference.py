@@ -25,7 +25,7 @@ from proxy.server.batch import Batch
 from proxy.server.body import read_body
 from proxy.server.caching import Caching, Visit
 from proxy.server.key_limits import KeyLimits
-from proxy.server.keys import HOLDER
+from proxy.server.keys import HOLDER, has_several
 from proxy.server.outlet import Outlet
 from proxy.server.pump import Sink, pump
 from proxy.server.state import RECORD
@@ -72,6 +72,7 @@ class Inference:
         self._caching = caching
         self._metrics = metrics
         self._observers = observers
+        self._several_keys = has_several(config)
         self._redact = UpstreamRedactor(config)
         self._patience = Patience(config.timeouts, config.keepalive_s, config.commit_after)
 
@@ -79,7 +80,11 @@ class Inference:
         record = request[RECORD]
         body = await read_body(request, self._config.timeouts.request_body)
         ready = time.monotonic()
-        call = replace(self._caller.read(body, record.id, int(time.time())), conversation=record.correlation_id)
+        call = replace(
+            self._caller.read(body, record.id, int(time.time())),
+            conversation=record.correlation_id,
+            owner=record.caller if self._several_keys else "",
+        )
         group = request[HOLDER].find(self._router.find, call.model)
         record.model = group.name
         await self._limits.admit(record.caller)

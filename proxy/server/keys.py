@@ -22,6 +22,11 @@ class Named(Protocol):
     def name(self) -> str: ...
 
 
+def has_several(config: Config) -> bool:
+    """Callers have different keys, so what belongs to one of them is not for the others."""
+    return len(config.api_keys) + (config.master_key is not None) > 1
+
+
 Found = TypeVar("Found", bound=Named)
 
 

@@ -1,6 +1,7 @@
 """StackSpot AI's agent chat: one text goes in, server-sent JSON events come out."""
 
 import hashlib
+import hmac
 import re
 from dataclasses import dataclass, field
 from typing import Literal
@@ -89,7 +90,7 @@ class StackSpotExchange:
             "use_conversation": self.dialect.remembers,
         }
         if self.dialect.remembers:
-            body["conversation_id"] = ulid(self.call.conversation or self.call.id)
+            body["conversation_id"] = conversation_id(self.call, self.dialect.secret)
         written = bytes(memoryview(orjson.dumps(body)))  # without the room that orjson leaves: it is kept for long
         return Outgoing(f"/v1/agent/{quote(self.dialect.agent_id, safe='')}/chat", _HEADERS, written)
 
@@ -128,9 +129,27 @@ _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}", re.IGNORECASE)
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
+def conversation_id(call: Call, secret: bytes) -> str:
+    """The id under which the agent remembers the call's conversation.
+
+    With an owner it is a digest of both names: correlation ids are no secret, so one owner must not reach the
+    conversation of another with them. The digest is keyed, since whoever could compute it could send it as a ULID
+    once there are no owners any more.
+    """
+    conversation = call.conversation or call.id
+    if not call.owner:
+        return ulid(conversation)
+    named = orjson.dumps([call.owner, conversation])
+    return _ulid_of(hmac.digest(secret, named, "sha256")[:16])
+
+
 def ulid(text: str) -> str:
     """``text`` itself when it is a ULID, else one derived from it."""
     if _ULID.fullmatch(text):
         return text
-    number = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest())
+    return _ulid_of(hashlib.blake2b(text.encode(), digest_size=16).digest())
+
+
+def _ulid_of(digest: bytes) -> str:
+    number = int.from_bytes(digest)
     return "".join(_CROCKFORD[number >> 5 * place & 31] for place in range(25, -1, -1))
