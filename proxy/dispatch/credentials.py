@@ -23,14 +23,17 @@ DEFAULT_LIFETIME_S = 300.0  # for an answer without a usable expires_in
 LOGIN_TIMEOUT_S = 20.0
 RENEW_EARLY_S = 60.0
 FAILURE_MEMORY_S = 2.0
+RENEWAL_INTERVAL_S = 30.0
+"""Refusals cause at most one login in so long."""
 
 
 class Credential(Protocol):
     async def authorization(self) -> str | None:
         """The value of the Authorization header. Raises ``ProxyError`` when there is none to be had."""
 
-    def invalidate(self, authorization: str | None) -> bool:
-        """The upstream refused this one. True if another try may get a better one."""
+    async def renew(self, refused: str | None) -> str | None:
+        """Another value for a request whose ``refused`` one the upstream did not accept; None if there is no other,
+        so that the refusal is final. Raises ``ProxyError`` when the login that was tried failed."""
 
 
 class LoginObserver(Protocol):
@@ -41,8 +44,8 @@ class NoCredential:
     async def authorization(self) -> str | None:
         return None
 
-    def invalidate(self, authorization: str | None) -> bool:
-        return False
+    async def renew(self, refused: str | None) -> str | None:
+        return None
 
 
 def stackspot_key(key: str) -> str:
@@ -60,8 +63,8 @@ class BearerKey:
     async def authorization(self) -> str:
         return self._authorization
 
-    def invalidate(self, authorization: str | None) -> bool:
-        return False
+    async def renew(self, refused: str | None) -> str | None:
+        return None
 
 
 class ClientCredentials:
@@ -83,6 +86,7 @@ class ClientCredentials:
         tls: ssl.SSLContext | bool = True,
         timeout: float = LOGIN_TIMEOUT_S,
         failure_memory: float = FAILURE_MEMORY_S,
+        renewal_interval: float = RENEWAL_INTERVAL_S,
     ) -> None:
         self._transport = transport
         self._url = url
@@ -93,6 +97,8 @@ class ClientCredentials:
         self._tls = tls
         self._timeout = timeout
         self._failure_memory = failure_memory
+        self._renewal_interval = renewal_interval
+        self._renewable_at = 0.0
         self._authorization: str | None = None
         self._renew_at = 0.0
         self._expires_at = 0.0
@@ -109,10 +115,21 @@ class ClientCredentials:
             raise failure
         return await asyncio.shield(self._start_login())
 
-    def invalidate(self, authorization: str | None) -> bool:
-        if authorization == self._authorization:
-            self._authorization = None
-        return True
+    async def renew(self, refused: str | None) -> str | None:
+        """Log in because of a refusal, at most once in ``RENEWAL_INTERVAL_S`` for all agents of the account.
+
+        The agents share the token, so one that refuses every token must not take it from the others: the token stays
+        in use until the login has succeeded, and a refusal within the interval concerns its agent alone. Requests
+        refused together wait for one login.
+        """
+        if refused != self._authorization:
+            return self._authorization  # it was replaced while the request was under way
+        now = time.monotonic()
+        if self._login is None or self._login.done():
+            if now < self._renewable_at or self._failed_lately(now):
+                return None
+            self._renewable_at = now + self._renewal_interval
+        return await asyncio.shield(self._start_login())
 
     async def close(self) -> None:
         """Gives up a login that is under way."""

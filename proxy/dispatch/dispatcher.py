@@ -6,6 +6,7 @@ from typing import Protocol
 
 from proxy.core.dialect import Outgoing
 from proxy.dispatch.deployment import Deployment
+from proxy.dispatch.quota.queue import Admission
 from proxy.dispatch.transport import Reply, Tap, Transport
 from proxy.errors import ProxyError
 
@@ -34,7 +35,7 @@ class Dispatcher:
         self._transport = transport
         self._recorder = recorder
 
-    async def admission(self, deployment: Deployment, caller: str) -> AbstractAsyncContextManager[None]:
+    async def admission(self, deployment: Deployment, caller: str) -> AbstractAsyncContextManager[None] | Admission:
         """A context: entering waits until the deployment's quota allows another request, which is under way until it
         is left. ``caller`` is the name of the caller's key: keys take turns. Entering raises ``QuotaExceeded``; this
         what a login failed with."""
@@ -46,32 +47,32 @@ class Dispatcher:
         deployment: Deployment,
         outgoing: Outgoing,
         headers: Mapping[str, str],
+        admission: Admission | None,
         on_send: Callable[[], None] = lambda: None,
     ) -> Reply:
         """The upstream's answer to a request, its body still to be read; it is a context, to be left at the end.
 
-        ``headers`` go along with the dialect's own. A credential that is refused is renewed once. ``on_send`` is called
-        once there is a credential, before anything goes out. Raises ``Refused`` for an answer that is a refusal,
-        ``ProxyError`` when there is none.
+        ``headers`` go along with the dialect's own. ``admission`` is what the context of that name was entered with.
+        After a refused credential the request is sent once more if another credential is to be had; since the upstream
+        counts both, it waits for its turn again. ``on_send`` is called once there is a credential, before anything goes
+        out. Raises ``Refused`` for an answer that is a refusal, ``ProxyError``
+        when there is none.
         """
-        reply = await self._open(deployment, outgoing, headers, on_send)
-        if reply.status == 200:
-            return reply
-        with reply:
-            raise Refused(deployment.upstream.refuse(reply.status, reply.headers, await reply.read_limited()))
-
-    async def _open(
-        self, deployment: Deployment, outgoing: Outgoing, headers: Mapping[str, str], on_send: Callable[[], None]
-    ) -> Reply:
         credential = deployment.credential
         authorization = await credential.authorization()
         on_send()
         reply = await self._post(deployment, outgoing, _signed(outgoing, headers, authorization))
-        if reply.status == 401 and credential.invalidate(authorization):
-            reply.close()
-            signed = _signed(outgoing, headers, await credential.authorization())
-            reply = await self._post(deployment, outgoing, signed)
-        return reply
+        if reply.status == 200:
+            return reply
+        body = await _read(reply)
+        if _is_about_credential(reply.status, body) and (renewed := await credential.renew(authorization)):
+            if admission is not None:
+                await admission.repeat()
+            reply = await self._post(deployment, outgoing, _signed(outgoing, headers, renewed))
+            if reply.status == 200:
+                return reply
+            body = await _read(reply)
+        raise Refused(deployment.upstream.refuse(reply.status, reply.headers, body))
 
     async def _post(self, deployment: Deployment, outgoing: Outgoing, signed: Mapping[str, str]) -> Reply:
         tap = self._recorder.asked(deployment) if self._recorder is not None else None
@@ -80,6 +81,16 @@ class Dispatcher:
         if tap is not None:
             reply.listen(tap)
         return reply
+
+
+async def _read(reply: Reply) -> bytes:
+    with reply:
+        return await reply.read_limited()
+
+
+def _is_about_credential(status: int, body: bytes) -> bool:
+    """A new token may help. StackSpot's clients renew it on a 403 too, which says nothing where no agent is named."""
+    return status == 401 or (status == 403 and not body.strip())
 
 
 def _signed(outgoing: Outgoing, headers: Mapping[str, str], authorization: str | None) -> dict[str, str]:

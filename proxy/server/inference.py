@@ -18,6 +18,7 @@ from proxy.core.turn import RoundEnd, Turn
 from proxy.dispatch.attempts import Attempts
 from proxy.dispatch.deployment import Deployment
 from proxy.dispatch.dispatcher import Dispatcher, Refused
+from proxy.dispatch.quota.queue import Admission
 from proxy.dispatch.router import Group, Router
 from proxy.dispatch.transport import Reply
 from proxy.errors import Internal, InvalidRequest, ProxyError
@@ -187,14 +188,15 @@ class Inference:
         outgoing: Outgoing | None = None
         asked, waited = time.monotonic(), 0.0
         while True:
-            async with await self._dispatcher.admission(deployment, record.caller):
+            async with await self._dispatcher.admission(deployment, record.caller) as admission:
                 if outgoing is None:
                     waited = time.monotonic() - asked
                     outgoing = turn.begin(deployment.upstream, partial(_served, deployment, record.started))
                 with self._observers.attempt(record, deployment) as attempt:
                     if turn.rounds == 1:
                         self._metrics.overhead(time.monotonic() - job.ready - waited, record)
-                    end = await self._round(turn, watched, sink, deployment, outgoing, {**passed_on, **attempt.headers})
+                    headers = {**passed_on, **attempt.headers}
+                    end = await self._round(turn, watched, sink, deployment, admission, outgoing, headers)
                     attempt.ended(end.error or end.mends)
             if wrong := end.error or end.mends:
                 self._observers.failed(record, wrong)
@@ -210,13 +212,14 @@ class Inference:
         watched: Watched,
         sink: Sink,
         deployment: Deployment,
+        admission: Admission | None,
         outgoing: Outgoing,
         headers: Mapping[str, str],
     ) -> RoundEnd:
         """One request to an upstream and what it comes to. ``headers`` go along with the dialect's own."""
         try:
             async with watched.asking():
-                with await self._dispatcher.send(deployment, outgoing, headers, watched.sending) as reply:
+                with await self._dispatcher.send(deployment, outgoing, headers, admission, watched.sending) as reply:
                     end = await self._answer(turn, reply, sink, deployment.label)
         except Refused as refused:
             again = turn.refused(refused.error)

@@ -88,7 +88,8 @@ def test_a_refused_token_is_renewed_once(alone: tuple[Proxy, StandIn]) -> None:
     assert (502, "upstream_auth", "false") == (
         reply.status_code, reply.json()["error"]["code"], reply.headers["x-should-retry"],
     )  # fmt: skip
-    assert 2 == len(stand_in.requests("third"))
+    assert 1 == len(stand_in.requests("third")), "so soon after a renewal it is the agent's"
+    assert 2 == stand_in.stats()["logins"]
 
 
 @pytest.mark.parametrize(

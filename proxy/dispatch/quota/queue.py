@@ -7,7 +7,7 @@ import time
 from collections import deque
 from contextlib import suppress
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, Self
 
 from proxy.dispatch.quota.ledger import Allowance, Ledger
 from proxy.dispatch.quota.lines import Lines, Waiter
@@ -186,7 +186,15 @@ class Admission:
         self._caller = caller
         self._ticket: str | None = None
 
-    async def __aenter__(self) -> None:
+    async def __aenter__(self) -> Self:
+        self._ticket = await self._queue.enter(self._caller)
+        return self
+
+    async def repeat(self) -> None:
+        """Wait for another turn, since the request is sent again: the one before stays counted. Raises as entering."""
+        if self._ticket is not None:
+            self._queue.leave(self._ticket)
+            self._ticket = None
         self._ticket = await self._queue.enter(self._caller)
 
     def sent(self) -> None:
@@ -197,8 +205,8 @@ class Admission:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._ticket is not None
-        self._queue.leave(self._ticket)
+        if self._ticket is not None:  # else there was no other turn
+            self._queue.leave(self._ticket)
 
 
 def _draining() -> Draining:
