@@ -1,7 +1,7 @@
 """The tries of one request: how often, how long apart, and where next."""
 
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from tenacity import AsyncRetrying, RetryCallState, wait_random_exponential
@@ -19,7 +19,8 @@ PATIENCE_S = 60
 
 BACKOFF = wait_random_exponential(multiplier=0.5, max=8)
 
-Answer = Callable[[Deployment], Awaitable[None]]
+Answer = Callable[[Deployment, bool], Awaitable[None]]
+"""Has a deployment answer; the second says that a fallback is ready, so that the quota is not waited for."""
 
 
 class RetryObserver(Protocol):
@@ -41,14 +42,15 @@ class Attempts:
     async def run(self, group: Group, turn: Turn, answer: Answer) -> None:
         """Has ``answer`` try deployments until one of them answers. Raises what the last try ended with."""
         self._budget.count_request()
-        way = self._router.way(group)
+        way, ready = await self._by_delay(self._router.way(group))
         ceiling = turn.ceiling = self._routing.max_upstream_calls
         failure: tuple[Deployment, ProxyError] | None = None
         for number, leg in enumerate(way):
             if failure is not None:
                 self._observer.fell_back(*failure, to=leg.name)
-            fallbacks = len(way) - 1 - number
-            tries = _Tries(leg, turn, self._routing.num_retries, ceiling - fallbacks, self._budget, self._observer)
+            rounds = ceiling - (len(way) - 1 - number)
+            has_fallback = number + 1 < ready
+            tries = _Tries(leg, turn, self._routing.num_retries, rounds, self._budget, self._observer, has_fallback)
             try:
                 return await tries.run(answer)
             except ProxyError as error:
@@ -60,12 +62,31 @@ class Attempts:
         assert failure is not None
         raise failure[1]
 
+    async def _by_delay(self, way: Sequence[Group]) -> tuple[Sequence[Group], int]:
+        """A healthy fallback is not kept waiting: names whose accounts would delay the request come last, the shortest
+        delay first. Also how many would not."""
+        if len(way) == 1:
+            return way, 1
+        delays = {leg.name: await leg.delay() for leg in way}
+        ordered = sorted(way, key=lambda leg: delays[leg.name])
+        first, passed = way[0], way[0].deployments[0]
+        if ordered[0] is not first and passed.quota is not None:
+            self._observer.fell_back(passed, passed.quota.exceeded(delays[first.name]), to=ordered[0].name)
+        return ordered, list(delays.values()).count(0.0)
+
 
 class _Tries:
     """The tries within one group. At most ``retries`` are repeated, while the turn has had fewer than ``rounds``."""
 
     def __init__(
-        self, group: Group, turn: Turn, retries: int, rounds: int, budget: RetryBudget, observer: RetryObserver
+        self,
+        group: Group,
+        turn: Turn,
+        retries: int,
+        rounds: int,
+        budget: RetryBudget,
+        observer: RetryObserver,
+        has_fallback: bool,
     ) -> None:
         self.tried: list[Deployment] = []
         self._group = group
@@ -74,6 +95,7 @@ class _Tries:
         self._rounds = rounds
         self._budget = budget
         self._observer = observer
+        self._has_fallback = has_fallback
 
     async def run(self, answer: Answer) -> None:
         try:
@@ -100,7 +122,7 @@ class _Tries:
         self.tried.append(deployment)
         try:
             async with deployment.health.trial():
-                await answer(deployment)
+                await answer(deployment, self._has_fallback)
         except UpstreamRateLimited as error:
             if deployment.quota is not None:
                 error.retry_after = await _pause(deployment.quota)
@@ -113,9 +135,15 @@ class _Tries:
             and self._turn.repeats(error)
             and state.attempt_number <= self._retries
             and self._turn.rounds < self._rounds
-            and (self._group.others(self.tried) or (error.retry_after or 0) <= PATIENCE_S)
+            and (self._group.others(self.tried) or self._waits_for(error))
             and self._budget.take()
         )
+
+    def _waits_for(self, error: ProxyError) -> bool:
+        """The deployment that failed is worth the time that it asked for."""
+        if self._has_fallback:
+            return not (error.retry_after or isinstance(error, UpstreamRateLimited))
+        return (error.retry_after or 0) <= PATIENCE_S
 
     def _delay(self, state: RetryCallState) -> float:
         """None towards another deployment, nor where the quota's queue does the waiting."""

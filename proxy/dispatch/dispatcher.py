@@ -35,12 +35,15 @@ class Dispatcher:
         self._transport = transport
         self._recorder = recorder
 
-    async def admission(self, deployment: Deployment, caller: str) -> AbstractAsyncContextManager[None] | Admission:
+    async def admission(
+        self, deployment: Deployment, caller: str, *, has_fallback: bool = False
+    ) -> AbstractAsyncContextManager[None] | Admission:
         """A context: entering waits until the deployment's quota allows another request, which is under way until it
-        is left. ``caller`` is the name of the caller's key: keys take turns. Entering raises ``QuotaExceeded``; this
-        what a login failed with."""
+        is left; where the request ``has_fallback``, not for long. ``caller`` is the name of the caller's key: keys take
+        turns. Entering raises ``QuotaExceeded``; this what a login failed with."""
         await deployment.credential.authorization()  # a login before the turn comes, not between it and the request
-        return _AT_ONCE if deployment.quota is None else deployment.quota.admit(caller)
+        quota = deployment.quota
+        return _AT_ONCE if quota is None else quota.admit(caller, has_fallback=has_fallback)
 
     async def send(
         self,

@@ -37,6 +37,12 @@ class Group:
             candidates.remove(chosen)
         return min(self.deployments, key=lambda deployment: deployment.health.cooling)
 
+    async def delay(self) -> float:
+        """The seconds that a request would wait for the quota of the account that is free first, where a fallback is
+        better; else 0.0."""
+        fit = [deployment for deployment in self.deployments if deployment.health.fit()] or self.deployments
+        return min([await deployment.quota.delay() if deployment.quota else 0.0 for deployment in fit])
+
     def others(self, tried: Collection[Deployment]) -> bool:
         """There is a deployment that is fit and was not tried."""
         return any(deployment.health.fit() for deployment in self.deployments if deployment not in tried)

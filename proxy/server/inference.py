@@ -154,9 +154,9 @@ class Inference:
     async def _converse(self, job: "_Job", turn: Turn, watched: Watched, sink: Sink, outlet: Outlet) -> None:
         """All that is sent for a request, until it is answered. Raises the ``ProxyError`` that ended it."""
 
-        async def answer(deployment: Deployment) -> None:
+        async def answer(deployment: Deployment, has_fallback: bool) -> None:
             outlet.label(self._label(job, deployment))
-            await self._rounds(job, turn, watched, sink, deployment)
+            await self._rounds(job, turn, watched, sink, deployment, has_fallback)
 
         visit, record = job.visit, job.record
         watched.waiting = visit is None or visit.kept is None
@@ -181,14 +181,17 @@ class Inference:
             raise InvalidRequest(f"{ignored[0]}: {deployment.name} cannot honour it", param=ignored[0])
         return {ANSWERED_BY: deployment.label, IGNORED: ", ".join(ignored)}
 
-    async def _rounds(self, job: "_Job", turn: Turn, watched: Watched, sink: Sink, deployment: Deployment) -> None:
-        """All rounds with one deployment."""
+    async def _rounds(
+        self, job: "_Job", turn: Turn, watched: Watched, sink: Sink, deployment: Deployment, has_fallback: bool
+    ) -> None:
+        """All rounds with one deployment. The first does not wait for the quota for long if it ``has_fallback``."""
         record = job.record
         passed_on = {self._config.correlation.header: record.correlation_id} if record.correlation_id else {}
         outgoing: Outgoing | None = None
         asked, waited = time.monotonic(), 0.0
         while True:
-            async with await self._dispatcher.admission(deployment, record.caller) as admission:
+            spare = has_fallback and outgoing is None
+            async with await self._dispatcher.admission(deployment, record.caller, has_fallback=spare) as admission:
                 if outgoing is None:
                     waited = time.monotonic() - asked
                     outgoing = turn.begin(deployment.upstream, partial(_served, deployment, record.started))

@@ -79,7 +79,7 @@ class Run:
         self.turn = Turn(call, ChatStream)
         await self.attempts.run(self.router.find("a"), self.turn, self.answer)
 
-    async def answer(self, deployment: Deployment) -> None:
+    async def answer(self, deployment: Deployment, has_fallback: bool) -> None:
         self.tried.append(deployment.label)
         error = next(iter(self.failures.get(deployment.label, [])), None)
         if error is not None:
@@ -187,8 +187,21 @@ async def test_fallbacks(slept: list[float], error: ProxyError) -> None:
     run = Run({"a1": [error] * 9}, {"a": ["a1"], "b": ["b1"]}, {"a": ["b"]})
     await run()
     assert ("b1", "a1 to b") == (run.tried[-1], run.told[-1])
-    again = 1 if error.repeatable is False else 3
+    waits = error.repeatable and not isinstance(
+        error, UpstreamRateLimited
+    )  # for that, the fallback is not kept waiting
+    again = 3 if waits else 1
     assert again == run.tried.count("a1")
+
+
+WAIT = {"a limit": UpstreamRateLimited("429", retry_after=2), "a fault": UpstreamFailed("503", retry_after=2)}
+
+
+@pytest.mark.parametrize("case", WAIT)
+async def test_a_fallback_is_asked_at_once_where_a_retry_would_wait(slept: list[float], case: str) -> None:
+    run = Run({"a1": [WAIT[case]] * 9}, {"a": ["a1"], "b": ["b1"]}, {"a": ["b"]})
+    await run()
+    assert (["a1", "b1"], []) == (run.tried, slept)
 
 
 STAYS = [UpstreamAuth, UpstreamForbidden, UpstreamNotFound, ContextTooLong, UpstreamTruncated, IdleTimeout, InvalidRequest]  # fmt: skip
@@ -205,7 +218,7 @@ async def test_no_fallback_for_what_would_happen_there_too(slept: list[float], k
 async def test_nothing_is_tried_again_once_something_went_out(slept: list[float]) -> None:
     run = Run({"a1": [BUSY]}, {"a": ["a1"], "b": ["b1"]}, {"a": ["b"]})
 
-    async def answer(deployment: Deployment) -> None:
+    async def answer(deployment: Deployment, _: bool) -> None:
         run.tried.append(deployment.label)
         run.turn.begin(deployment.upstream)
         run.turn.receive_data(sse({"message": "Hello"}))
@@ -220,7 +233,7 @@ async def test_nothing_is_tried_again_once_something_went_out(slept: list[float]
 async def test_nothing_is_sent_again_once_the_upstream_has_begun_to_answer(slept: list[float]) -> None:
     run = Run({}, {"a": ["a1"]})
 
-    async def answer(deployment: Deployment) -> None:
+    async def answer(deployment: Deployment, _: bool) -> None:
         run.tried.append(deployment.label)
         run.turn.begin(deployment.upstream)
         run.turn.receive_data(sse({"message": ""}))
@@ -260,7 +273,7 @@ async def test_no_retry_where_the_upstream_remembers(slept: list[float]) -> None
     run = Run({"a1": [BUSY]}, {"a": ["a1"], "b": ["b1"]}, {"a": ["b"]})
     upstream = StackSpot("m", "01AGENT", b"secret", remembers=True)
 
-    async def answer(deployment: Deployment) -> None:
+    async def answer(deployment: Deployment, _: bool) -> None:
         run.tried.append(deployment.label)
         run.turn.begin(upstream)
         run.turn.refused(BUSY)

@@ -39,7 +39,9 @@ local function limited()
   end
   local current = share_now()
   pause = current >= 1 and rules.first_pause or math.min(rules.longest_pause, pause * 2)
-  redis.call('HSET', pace, 'resumes', now + pause, 'pause', pause, 'share', current / 2)
+  share = current / 2
+  resumes = now + pause
+  redis.call('HSET', pace, 'resumes', resumes, 'pause', pause, 'share', share)
 end
 
 -- What was done since the call before -------------------------------------------------------------------------------------------
@@ -204,4 +206,4 @@ end -- 'settle' is done by now
 for _, key in ipairs(KEYS) do
   redis.call('PEXPIRE', key, rules.keep_ms)
 end
-return { answer[1], math.ceil(answer[2]) }
+return { answer[1], math.ceil(answer[2]), math.max(0, math.ceil(resumes - now)) }

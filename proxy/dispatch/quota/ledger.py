@@ -105,5 +105,9 @@ class Ledger(Protocol):
         """The seconds a newcomer would wait for its turn: behind everybody in line, known as far as the window
         decides, estimated from how long requests last where the slots do."""
 
+    @property
+    def paused(self) -> bool:
+        """A pause after a 429 is known of; all replicas' pauses are, as of the last answer of ``wait``."""
+
     async def limited(self) -> None:
         """The upstream said 429 although this book had allowed the request; see ``pace``."""

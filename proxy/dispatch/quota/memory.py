@@ -83,6 +83,10 @@ class MemoryLedger:
             return max(wait, missing * self._hold / self.allowance.concurrent)
         return wait
 
+    @property
+    def paused(self) -> bool:
+        return self._clock() < self._pace.resumes
+
     async def limited(self) -> None:
         self._pace.limited(self._clock())
 

@@ -14,6 +14,8 @@ from proxy.dispatch.quota.lines import Lines, Waiter
 from proxy.errors import Draining, QuotaExceeded
 
 LONGEST_RETRY_AFTER_S = 60
+BRIEF_S = 3.0
+"""The longest wait of a request that could go to a fallback instead, in seconds."""
 
 
 class QueueObserver(Protocol):
@@ -42,13 +44,13 @@ class Queue:
         self._server: asyncio.Task[None] | None = None
         self._closed = False
 
-    def admit(self, caller: str) -> "Admission":
+    def admit(self, caller: str, *, has_fallback: bool = False) -> "Admission":
         """A context: entering waits for the turn of one of the caller's requests, leaving says that it is over.
 
-        ``caller`` is the name of the caller's key, empty when there is none. Entering raises ``QuotaExceeded``, and
-        ``Draining`` after the queue was closed.
+        ``caller`` is the name of the caller's key, empty when there is none. A request that has a fallback waits for
+        ``BRIEF_S`` at most. Entering raises ``QuotaExceeded``, and ``Draining`` after the queue was closed.
         """
-        return Admission(self, caller)
+        return Admission(self, caller, has_fallback=has_fallback)
 
     def change(self, allowance: Allowance, timeout: float) -> None:
         """From now on these hold, also for those who wait, but for how long they do."""
@@ -59,6 +61,19 @@ class Queue:
     async def wait(self) -> float:
         """The seconds that a request would wait now, behind all that do."""
         return await self._ledger.wait()
+
+    async def delay(self) -> float:
+        """The seconds that a request would wait, where a fallback is better; 0.0 for a wait of ``BRIEF_S`` at most.
+        A pause after a 429 counts however short it is."""
+        wait = await self._ledger.wait()
+        return wait if wait > BRIEF_S or self._ledger.paused else 0.0
+
+    def exceeded(self, wait: float) -> QuotaExceeded:
+        """The error of a request that would wait for so many seconds."""
+        seconds = max(1, math.ceil(wait))
+        words = str(self._ledger.allowance)
+        what = f"the account's quota of {words} is taken" if words else "the account has been limited: it is paused"
+        return QuotaExceeded(f"{what} for the next {seconds} s", retry_after=min(seconds, LONGEST_RETRY_AFTER_S))
 
     async def limited(self) -> None:
         """The upstream said 429 to a request that was let through."""
@@ -74,11 +89,12 @@ class Queue:
             waiter.turn.set_exception(_draining())
         self._trim()
 
-    async def enter(self, caller: str) -> str:
+    async def enter(self, caller: str, *, has_fallback: bool = False) -> str:
         """The ticket to ``leave`` with."""
         since = time.monotonic()
         ticket = str(next(self._names))
-        reservation = await self._ledger.reserve(ticket, self._timeout)
+        patience = min(BRIEF_S, self._timeout) if has_fallback else self._timeout
+        reservation = await self._ledger.reserve(ticket, patience)
         if self._closed:
             self._ledger.cancel(ticket)
             raise _draining()
@@ -86,6 +102,8 @@ class Queue:
             self._lines.served(caller)
         else:
             if reservation.outcome == "refused":
+                if has_fallback:  # it takes nobody's place
+                    raise self.exceeded(reservation.wait)
                 self._make_room(caller, reservation.wait)
             waiter = Waiter(caller, asyncio.get_running_loop().create_future())
             self._lines.add(waiter)
@@ -94,7 +112,7 @@ class Queue:
             elif reservation.outcome == "waiting":
                 self._tickets.append(ticket)
                 self._serve_soon()
-            ticket = await self._turn(waiter, self._timeout - (time.monotonic() - since))
+            ticket = await self._turn(waiter, patience - (time.monotonic() - since))
         self._observer.waited(time.monotonic() - since)
         return ticket
 
@@ -109,9 +127,9 @@ class Queue:
         """Gives the caller the place of one who has many, or refuses it."""
         dropped = self._lines.drop_for(caller)
         if dropped is None:
-            raise self._exceeded(wait)
+            raise self.exceeded(wait)
         if not dropped.turn.done():
-            dropped.turn.set_exception(self._exceeded(wait))
+            dropped.turn.set_exception(self.exceeded(wait))
 
     async def _turn(self, waiter: Waiter, timeout: float) -> str:
         try:
@@ -124,7 +142,7 @@ class Queue:
             if ticket := self._withdraw(waiter):
                 self._grant(ticket)
             raise
-        raise self._exceeded(await self._ledger.wait())
+        raise self.exceeded(await self._ledger.wait())
 
     def _withdraw(self, waiter: Waiter) -> str | None:
         """Takes it out of its line; the ticket if it had been given one already."""
@@ -169,25 +187,20 @@ class Queue:
                     async with asyncio.timeout(again):
                         await self._changed.wait()
 
-    def _exceeded(self, wait: float) -> QuotaExceeded:
-        seconds = max(1, math.ceil(wait))
-        words = str(self._ledger.allowance)
-        what = f"the account's quota of {words} is taken" if words else "the account has been limited: it is paused"
-        return QuotaExceeded(f"{what} for the next {seconds} s", retry_after=min(seconds, LONGEST_RETRY_AFTER_S))
-
 
 class Admission:
     """One request's way through the queue."""
 
-    __slots__ = ("_caller", "_queue", "_ticket")
+    __slots__ = ("_caller", "_has_fallback", "_queue", "_ticket")
 
-    def __init__(self, queue: Queue, caller: str) -> None:
+    def __init__(self, queue: Queue, caller: str, *, has_fallback: bool) -> None:
         self._queue = queue
         self._caller = caller
+        self._has_fallback = has_fallback
         self._ticket: str | None = None
 
     async def __aenter__(self) -> Self:
-        self._ticket = await self._queue.enter(self._caller)
+        self._ticket = await self._queue.enter(self._caller, has_fallback=self._has_fallback)
         return self
 
     async def repeat(self) -> None:
@@ -195,7 +208,7 @@ class Admission:
         if self._ticket is not None:
             self._queue.leave(self._ticket)
             self._ticket = None
-        self._ticket = await self._queue.enter(self._caller)
+        self._ticket = await self._queue.enter(self._caller, has_fallback=self._has_fallback)
 
     def sent(self) -> None:
         """To be called within when the request goes out: it counts from then, whatever was done for it before."""

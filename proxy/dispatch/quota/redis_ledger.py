@@ -35,6 +35,8 @@ class RedisLedger:
         self._replicas = 1
         """Among so many the allowance was divided when Redis went away last."""
         self.allow(allowance)
+        self._resumes = 0.0
+        """When the pause that Redis knows of ends, on this process's clock."""
         self._lock = asyncio.Lock()
         self._shared: set[str] = set()
         """Tickets waiting or running that Redis knows of."""
@@ -73,6 +75,10 @@ class RedisLedger:
 
     async def wait(self) -> float:
         return await self._connection.unbroken(self._wait()) if self._connection.up else await self._local.wait()
+
+    @property
+    def paused(self) -> bool:
+        return time.monotonic() < self._resumes or self._local.paused
 
     async def limited(self) -> None:
         await self._local.limited()
@@ -162,7 +168,8 @@ class RedisLedger:
         request = {"finished": self._finished, "cancelled": self._cancelled, "late": self._late, **operands}
         self._finished, self._cancelled, self._late = [], [], []
         since = time.monotonic()
-        code, micros = await self._script(self._keys, operation, self._rules, orjson.dumps(request))
+        code, micros, pause = await self._script(self._keys, operation, self._rules, orjson.dumps(request))
+        self._resumes = since + pause / 1e6
         return _Answer(code, micros / 1e6, since)
 
     def _name(self, ticket: str) -> str:
