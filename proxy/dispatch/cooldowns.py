@@ -17,6 +17,9 @@ class Cooldowns(Protocol):
     async def clear(self, id: str) -> None:
         """It is neither cooling nor claimed any more."""
 
+    async def forget(self) -> None:
+        """None is cooling any more."""
+
     async def claim_probe(self, id: str, seconds: float) -> bool:
         """True for the one who may probe it, until it is cooled or cleared, for at most ``seconds``."""
 
@@ -39,6 +42,10 @@ class LocalCooldowns:
     async def clear(self, id: str) -> None:
         self._probes.pop(id, None)
         self._cooling.pop(id, None)
+
+    async def forget(self) -> None:
+        self._probes.clear()
+        self._cooling.clear()
 
     async def claim_probe(self, id: str, seconds: float) -> bool:
         now = self._clock()

@@ -7,6 +7,7 @@ from typing import Protocol
 from proxy.core.dialect import Outgoing
 from proxy.dispatch.deployment import Deployment
 from proxy.dispatch.quota.queue import Admission
+from proxy.dispatch.retry_after import in_seconds
 from proxy.dispatch.transport import Reply, Tap, Transport
 from proxy.errors import ProxyError
 
@@ -75,7 +76,7 @@ class Dispatcher:
             if reply.status == 200:
                 return reply
             body = await _read(reply)
-        raise Refused(deployment.upstream.refuse(reply.status, reply.headers, body))
+        raise Refused(deployment.upstream.refuse(reply.status, in_seconds(reply.headers), body))
 
     async def _post(self, deployment: Deployment, outgoing: Outgoing, signed: Mapping[str, str]) -> Reply:
         tap = self._recorder.asked(deployment) if self._recorder is not None else None

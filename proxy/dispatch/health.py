@@ -9,6 +9,8 @@ from proxy.errors import CreditSpent, ProxyError, UpstreamRateLimited
 
 PROBE_S = 60.0
 """How long a probe keeps others away at most; one whose outcome is still open then is no longer waited for."""
+LONGEST_RETRY_AFTER_S = 300.0
+"""A longer Retry-After is cut to this: to ask again costs one request, to believe a mistake costs the deployment."""
 LOOK_AGAIN_S = 1.0
 """How long a probe of another replica keeps this one away, until it looks again."""
 
@@ -69,7 +71,8 @@ class Health:
         at_once = isinstance(error, UpstreamRateLimited | CreditSpent)
         if at_once or probing or self._failures > self._allowed_fails:
             self._suspect = True
-            await self._cooldowns.cool(self._id, max(self._cooldown_time, error.retry_after or 0))
+            asked = min(error.retry_after or 0, LONGEST_RETRY_AFTER_S)
+            await self._cooldowns.cool(self._id, max(self._cooldown_time, asked))
 
     async def leave_open(self) -> None:
         """Nothing was learnt: another one may probe."""

@@ -69,6 +69,7 @@ def create_app(
     app.add_routes([openapi.route(config), *([page.route(config)] if config.page else [])])
 
     async def lifetime(_: web.Application) -> AsyncIterator[None]:
+        metrics.watch(deployments)
         yield
         await lasting.transport.settled()  # until then they are listened to
         await observing.close()

@@ -96,6 +96,7 @@ class Service:
         following = Serving(config, self._make(config))
         await following.start()
         self.lasting.adopt(config)
+        await self.lasting.cooldowns.forget()  # whoever changes a configuration may have mended what failed
         before, self._current = self._current, following
         task = asyncio.create_task(before.retire())
         self._retiring[task] = before

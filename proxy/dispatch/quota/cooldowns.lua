@@ -17,6 +17,8 @@ if operation == 'cool' then
 elseif operation == 'clear' then
   redis.call('DEL', probe)
   redis.call('ZREM', cooling, id)
+elseif operation == 'forget' then
+  redis.call('DEL', cooling)
 elseif operation == 'claim' then
   local claimed = redis.call('SET', probe, replica, 'NX', 'PX', math.max(1, math.ceil(length / 1000)))
   return { claimed and 1 or 0 }

@@ -33,6 +33,12 @@ class SharedCooldowns:
         self._until.pop(id, None)
         await self._connection.unbroken(self._tell("clear", id))
 
+    async def forget(self) -> None:
+        self._edited.update(self._until)
+        self._until.clear()
+        await self._alone.forget()
+        await self._connection.unbroken(self._tell("forget", ""))
+
     async def claim_probe(self, id: str, seconds: float) -> bool:
         return await self._connection.unbroken(self._claim(id, seconds))
 

@@ -89,6 +89,10 @@ class Sharing:
         """It works again."""
         await self._cooldowns.clear(id)
 
+    async def forget(self) -> None:
+        """No replica leaves any deployment alone any more."""
+        await self._cooldowns.forget()
+
     async def claim_probe(self, id: str, seconds: float) -> bool:
         """True for the one who may try it, until it is cooled or cleared, for at most ``seconds``; while Redis is
         away for one in each replica."""

@@ -65,6 +65,9 @@ class Families:
         self.retries = counter(
             "proxy_retries_total", "Tries that failed and were followed by another.", "model", "kind"
         )
+        self.cooling = gauge(
+            "proxy_deployment_cooling_seconds", "Seconds left of a deployment's cool-down.", "model", "upstream"
+        )
         self.quota_wait = histogram(
             "proxy_quota_wait_seconds", "Time that requests waited for the quota of their account.", WAIT
         )

@@ -3,6 +3,7 @@ configured is ``other``, and nothing that a caller or a model makes up becomes a
 
 import platform
 from collections.abc import Iterable, Iterator
+from functools import partial
 
 from prometheus_client import (
     CollectorRegistry,
@@ -16,6 +17,7 @@ from prometheus_client import (
 
 from proxy import __version__
 from proxy.core.turn import Turn
+from proxy.dispatch.deployment import Deployment
 from proxy.errors import BodyTooSlow, ProxyError, QuotaExceeded, UpstreamError
 from proxy.telemetry.fault import fault
 from proxy.telemetry.metrics.children import ModelChildren
@@ -61,6 +63,15 @@ class Metrics:
                 self._children[name] = ModelChildren(self._families, name)
             for kind in _kinds(UpstreamError):
                 self._families.upstream_errors.labels(provider, kind)
+
+    def watch(self, deployments: Iterable[Deployment]) -> None:
+        """The cool-downs of these are shown from now on. Those that share model and label show the longest."""
+        found: dict[tuple[str, str], list[Deployment]] = {}
+        for deployment in deployments:
+            found.setdefault((deployment.name, deployment.label), []).append(deployment)
+        self._families.cooling.clear()
+        for labels, group in found.items():
+            self._families.cooling.labels(*labels).set_function(partial(_cooling, group))
 
     def reloaded(self, outcome: str) -> None:
         """The configuration has changed, and was taken or not."""
@@ -163,6 +174,10 @@ class Metrics:
 
     def _of(self, model: str | None) -> ModelChildren:
         return self._children.get(model or OTHER) or self._children[OTHER]
+
+
+def _cooling(deployments: Iterable[Deployment]) -> float:
+    return max(deployment.health.cooling for deployment in deployments)
 
 
 def _exemplar(record: Record) -> dict[str, str]:
