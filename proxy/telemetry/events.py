@@ -175,6 +175,9 @@ class SharingEvents:
         self._metrics.shared(True)
         log.info("redis.restored")
 
+    def refused(self, reason: str) -> None:
+        log.warning("redis.refused", reason=reason)
+
 
 def _failure(failed: Deployment, error: ProxyError) -> dict[str, object]:
     return {"model": failed.name, "upstream": failed.label, "code": error.code, "reason": error.reason}

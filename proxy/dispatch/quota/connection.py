@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.commands.core import AsyncScript
+from redis.exceptions import ResponseError
 
 T = TypeVar("T")
 
@@ -24,18 +25,25 @@ class Away(Exception):
     """Redis did not do it."""
 
 
-class Connection:
-    """``up`` says whether to ask Redis at all. The first command that fails takes it down and tells ``lost`` why,
-    without the password; whoever finds Redis alive sets it again. ``timeout`` is in seconds. ``replica`` is the name
-    of this process."""
+class ErrorReply(Away):
+    """Redis is there and did not carry out a command: a key is of another type, for example."""
 
-    def __init__(self, url: str, prefix: str, timeout: float, lost: Callable[[str], None]) -> None:
+
+class Connection:
+    """``up`` says whether to ask Redis at all. The first command that gets no answer takes it down and tells ``lost``
+    why, without the password; whoever finds Redis alive sets it again. An error reply concerns its command alone:
+    ``refused`` is told why. ``timeout`` is in seconds. ``replica`` is the name of this process."""
+
+    def __init__(
+        self, url: str, prefix: str, timeout: float, lost: Callable[[str], None], refused: Callable[[str], None]
+    ) -> None:
         self.replica = uuid.uuid4().hex[:12]
         self.up = False
         self._prefix = prefix
         self._password = urlsplit(url).password
         self._timeout = timeout
         self._lost = lost
+        self._refused = refused
         self._tasks: set[asyncio.Task[Any]] = set()
         self._redis = Redis.from_url(
             url, socket_connect_timeout=timeout, socket_timeout=timeout, retry=Retry(NoBackoff(), 0)
@@ -55,14 +63,21 @@ class Connection:
         return found
 
     async def run(self, command: Awaitable[T]) -> T:
-        """Raises ``Away``."""
+        """Raises ``Away``, or ``ErrorReply``, which is one."""
         try:
             async with asyncio.timeout(BACKSTOP * self._timeout):
                 return await command
+        except ResponseError as error:
+            self._refused(self._words(error))
+            raise ErrorReply(self._words(error)) from None
         except Exception as error:  # whatever it is, requests go on without Redis
-            self.up = False
-            self._lost(self._words(error))
+            self.give_up(self._words(error))
             raise Away from None
+
+    def give_up(self, reason: str) -> None:
+        """Redis is not asked any more until somebody finds it alive."""
+        self.up = False
+        self._lost(reason)
 
     async def unbroken(self, work: Coroutine[Any, Any, T]) -> T:
         """Does it to its end, although whoever asks for it may leave: a command that is broken off costs its

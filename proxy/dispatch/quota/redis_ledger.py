@@ -33,7 +33,7 @@ class RedisLedger:
         self._keys = connection.keys(account, ("sent", "waiting", "running", "leases", "pace"))
         self._lease = lease
         self._replicas = 1
-        """Among so many the allowance was divided when Redis went away last."""
+        """Among so many the allowance is divided where Redis does not answer."""
         self.allow(allowance)
         self._resumes = 0.0
         """When the pause that Redis knows of ends, on this process's clock."""
@@ -84,10 +84,11 @@ class RedisLedger:
         await self._local.limited()
         await self._connection.unbroken(self._limited())
 
-    def go_alone(self, replicas: int) -> None:
-        """Redis is away: this process keeps to its share."""
-        self._replicas = replicas
-        self._local.allow(self.allowance.split(replicas))
+    def divide(self, replicas: int) -> None:
+        """Whenever Redis does not answer, this process keeps to the share of one of so many."""
+        if replicas != self._replicas:
+            self._replicas = replicas
+            self._local.allow(self.allowance.split(replicas))
 
     async def renew(self) -> None:
         """Keeps what this process has from being taken for lost. Raises ``Away``."""

@@ -1,21 +1,24 @@
 """What the replicas of the proxy share through Redis. Needs the extra ``redis``."""
 
 import asyncio
+import math
 import time
 from contextlib import suppress
 from typing import Protocol
 
-from proxy.dispatch.quota.connection import Away, Connection
+from proxy.dispatch.quota.connection import Away, Connection, ErrorReply
 from proxy.dispatch.quota.cooldowns import SharedCooldowns
 from proxy.dispatch.quota.ledger import Allowance
 from proxy.dispatch.quota.redis_ledger import RedisLedger
 
-TIMEOUT_S = 1.0
+TIMEOUT_S = 0.25
 BEAT_S = 1.0
 SILENT_BEATS = 10
 """A replica that missed so many is not counted."""
-LEASE_S = 30.0
-"""After so long the tickets of a replica that crashed are given back."""
+LEASE_S = SILENT_BEATS * BEAT_S
+"""After so long the tickets of a replica that crashed are given back: no later than it is not counted any more."""
+REFUSAL_INTERVAL_S = 60.0
+"""Error replies are told of once in so long."""
 
 
 class SharingObserver(Protocol):
@@ -24,6 +27,9 @@ class SharingObserver(Protocol):
 
     def restored(self) -> None:
         """It is back: everything is shared again."""
+
+    def refused(self, reason: str) -> None:
+        """Redis answered a command with an error; what that command was for is not shared. Told once a minute."""
 
 
 class Sharing:
@@ -48,7 +54,7 @@ class Sharing:
     ) -> None:
         self.replicas = 1
         """How many are alive, this one included, as last counted."""
-        self._connection = Connection(url, prefix, timeout, self._lost)
+        self._connection = Connection(url, prefix, timeout, self._lost, self._refused)
         self._census = self._connection.script("replicas.lua")
         self._cooldowns = SharedCooldowns(self._connection)
         self._observer = observer
@@ -57,6 +63,7 @@ class Sharing:
         self._renewed = time.monotonic()
         self._ledgers: list[RedisLedger] = []
         self._told_lost = False
+        self._refusal_told = -math.inf
         self._stop = asyncio.Event()
         self._heart: asyncio.Task[None] | None = None
 
@@ -72,8 +79,7 @@ class Sharing:
     def ledger(self, account: str, allowance: Allowance) -> RedisLedger:
         """The book of an account, one in each process."""
         ledger = RedisLedger(self._connection, account, allowance, self._lease)
-        if self._told_lost:
-            ledger.go_alone(self.replicas)
+        ledger.divide(self.replicas)
         self._ledgers.append(ledger)
         return ledger
 
@@ -122,22 +128,36 @@ class Sharing:
 
     async def _beat(self) -> None:
         with suppress(Away):
-            self.replicas = max(1, await self._count("here"))
-            await self._cooldowns.pull()
+            await self._take_census()
+            with suppress(ErrorReply):
+                await self._cooldowns.pull()
             if not self.up:
                 await self._come_back()
             elif time.monotonic() - self._renewed >= self._lease / 3:
                 self._renewed = time.monotonic()
                 for ledger in self._ledgers:
-                    await ledger.renew()
+                    with suppress(ErrorReply):
+                        await ledger.renew()
+
+    async def _take_census(self) -> None:
+        """A Redis that refuses this, which concerns no single key, can share nothing."""
+        try:
+            self.replicas = max(1, await self._count("here"))
+        except ErrorReply as error:
+            self._connection.give_up(str(error))
+            raise
+        for ledger in self._ledgers:
+            ledger.divide(self.replicas)
 
     async def _come_back(self) -> None:
         for ledger in self._ledgers:
-            await ledger.restore()
+            with suppress(ErrorReply):
+                await ledger.restore()
         self._connection.up = True
         self._renewed = time.monotonic()
         for ledger in self._ledgers:
-            await ledger.restore()  # what was sent while the others came back
+            with suppress(ErrorReply):
+                await ledger.restore()  # what was sent while the others came back
         if self._told_lost:
             self._told_lost = False
             self._observer.restored()
@@ -151,6 +171,10 @@ class Sharing:
     def _lost(self, reason: str) -> None:
         if not self._told_lost:
             self._told_lost = True
-            for ledger in self._ledgers:
-                ledger.go_alone(self.replicas)
             self._observer.lost(reason)
+
+    def _refused(self, reason: str) -> None:
+        now = time.monotonic()
+        if now - self._refusal_told >= REFUSAL_INTERVAL_S:
+            self._refusal_told = now
+            self._observer.refused(reason)

@@ -92,6 +92,10 @@ class Told:
 
     events: list[str] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
+
+    def refused(self, reason: str) -> None:
+        self.refusals.append(reason)
 
     def lost(self, reason: str) -> None:
         self.events.append("lost")

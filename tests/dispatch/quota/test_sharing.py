@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 from redis.asyncio import Redis
 
+from proxy.dispatch.cache.redis_store import RedisStore
+from proxy.dispatch.cache.store import Bounds
 from proxy.dispatch.quota.ledger import Allowance, Ledger, Reservation
 from proxy.dispatch.quota.queue import Queue
 from proxy.dispatch.quota.sharing import Sharing
@@ -220,6 +222,96 @@ async def test_what_a_crashed_replica_held_comes_back(share: ShareMaker) -> None
     assert time.monotonic() - began > 0.2
     await asyncio.sleep(0.6)
     assert 0 == await started(two, 1, "y"), "the slot that it took at first is its own still"
+
+
+async def test_a_killed_replica_blocks_the_account_for_ten_seconds_at_most(redis_server: RedisServer) -> None:
+    """With the values that the proxy uses."""
+    here, there = [Sharing(redis_server.url, Told(), prefix="killed") for _ in range(2)]
+    try:
+        one, two = [sharing.ledger("acme", Allowance(None, 1)) for sharing in (here, there)]
+        await here.start()
+        await there.start()
+        assert 1 == await started(one, 1)
+        here._stop.set()
+        here._connection.up = False
+        began = time.monotonic()
+        async with asyncio.timeout(20):
+            while await two.start("x"):  # noqa: ASYNC110 - that is how it is asked for
+                await asyncio.sleep(0.1)
+        assert time.monotonic() - began < 15
+    finally:
+        await here.close()
+        await there.close()
+
+
+# What Redis refuses -------------------------------------------------------------------------------------------------
+
+
+async def test_an_error_reply_about_a_cached_answer_leaves_the_quota_shared(
+    share: ShareMaker, redis_server: RedisServer
+) -> None:
+    here, there = [await share() for _ in range(2)]
+    ledgers = [replica.sharing.ledger("acme", NINE) for replica in (here, there)]
+    await here.sharing.start()
+    await there.sharing.start()
+    connection = here.sharing.connection
+    store = RedisStore(connection)
+    async with Redis.from_url(redis_server.url) as client:
+        for key in connection.keys("cache", ("order", "total")):
+            await client.rpush(key, "x")
+        store.put("k", b"v", Bounds(10**6, 10, 60))
+        await until(lambda: bool(here.told.refusals))
+    assert "WRONGTYPE" in here.told.refusals[0]
+    assert (True, []) == (here.sharing.up, here.told.events)
+    assert [9, 0] == [await started(ledger, 9) for ledger in ledgers]
+
+
+async def test_an_account_whose_book_is_refused_keeps_to_its_share(
+    share: ShareMaker, redis_server: RedisServer
+) -> None:
+    here, there = [await share() for _ in range(2)]
+    for replica in (here, there):
+        await replica.sharing.start()
+    await until(lambda: (here.sharing.replicas, there.sharing.replicas) == (2, 2))
+    ledgers = [replica.sharing.ledger("acme", NINE) for replica in (here, there)]
+    others = [replica.sharing.ledger("other", NINE) for replica in (here, there)]
+    async with Redis.from_url(redis_server.url) as client:
+        (key,) = here.sharing.connection.keys("acme", ["sent"])
+        await client.rpush(key, "x")
+    assert [4, 4] == [await started(ledger, 9) for ledger in ledgers]
+    assert [9, 0] == [await started(ledger, 9, "o") for ledger in others]
+    assert (True, True, []) == (here.sharing.up, there.sharing.up, here.told.events)
+    assert 1 == len(here.told.refusals), "once a minute"
+
+
+async def test_a_redis_that_refuses_all_writes_counts_as_away(share: ShareMaker, start_redis: StartRedis) -> None:
+    server = start_redis()
+    replica = await share(server.url)
+    await replica.sharing.start()
+    async with Redis.from_url(server.url) as client:
+        await client.config_set("maxmemory", "1")
+        await until(lambda: replica.told.events == ["lost"])
+        await client.config_set("maxmemory", "0")
+        await until(lambda: replica.told.events == ["lost", "restored"])
+
+
+async def test_a_slow_redis_counts_as_away(start_redis: StartRedis) -> None:
+    """Requests do not wait for one answer each: the first that is late decides for all."""
+    server = start_redis()
+    told = Told()
+    sharing = Sharing(server.url, told, prefix="slow")
+    try:
+        ledger = sharing.ledger("acme", Allowance(100, None))
+        await sharing.start()
+        server.hang()
+        began = time.monotonic()
+        given = await asyncio.gather(*(ledger.reserve(f"s{number}", 0) for number in range(20)))
+        assert time.monotonic() - began < 3, "20 time-outs would take 5 s"
+        server.go_on()
+        assert {"started"} == {one.outcome for one in given}
+        assert ["lost"] == told.events
+    finally:
+        await sharing.close()
 
 
 # Without Redis ----------------------------------------------------------------------------------------------------
