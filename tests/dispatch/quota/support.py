@@ -13,14 +13,14 @@ from redis.asyncio import Redis
 from proxy.dispatch.quota import connection, ledger
 from proxy.dispatch.quota.ledger import Allowance, Ledger
 from proxy.dispatch.quota.memory import MemoryLedger
-from proxy.dispatch.quota.sharing import Sharing
+from proxy.dispatch.quota.sharing import LEASE_S, Sharing
 from tests.support.clock import Clock
 
 T = TypeVar("T")
 
 BEGIN_S = 1_700_000_000
 """What the clock shows first: a time as Redis has it, so that rounding would show."""
-RENEW_S = 10
+RENEW_S = int(LEASE_S // 3)
 
 
 @dataclass(frozen=True, slots=True)
