@@ -11,6 +11,7 @@ from proxy.dispatch.credentials import NoCredential
 from proxy.dispatch.providers import PROVIDERS, Provider
 from proxy.server.run import serve
 from proxy.server.service import Service
+from proxy.server.signals import Signals
 from proxy.telemetry import logs
 from tests.seam.toy_caller import ToyCaller
 from tests.seam.toy_upstream import ToyUpstream
@@ -29,7 +30,7 @@ async def main() -> None:
     def on_ready(url: str) -> None:
         structlog.get_logger().info("server.listening", url=url)
 
-    await serve(service, on_ready=on_ready)
+    await serve(service, Signals(), on_ready=on_ready)
 
 
 if __name__ == "__main__":
