@@ -47,9 +47,14 @@ class Reader(Protocol):
 
     ``events`` and ``invalid`` count what was read and what could not be understood; ``progress`` grows with
     what carries the answer on, not with empty events. ``ended`` says that the upstream has ended its answer.
+    ``pending`` says that something large is read in portions: the next one with ``receive_data(b"")``, and others
+    have their turn before.
     """
 
     ended: bool
+
+    @property
+    def pending(self) -> bool: ...
 
     events: int
     invalid: int

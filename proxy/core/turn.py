@@ -68,6 +68,7 @@ class Turn:
         "committed",
         "finish",
         "invalid_calls",
+        "pending",
         "round_over",
         "rounds",
     )
@@ -77,6 +78,8 @@ class Turn:
         self.ceiling = ceiling
         """How many rounds there may be; may be changed on the way."""
         self.committed = False
+        self.pending = False
+        """There is more to be read of what was received: with ``receive_data(b"")``, when others had their turn."""
         self.round_over = False
         """The answer is settled; reading on would bring nothing."""
         self.rounds = 0
@@ -175,7 +178,9 @@ class Turn:
     def receive_data(self, data: bytes) -> bytes:
         """What goes to the caller now that the upstream has sent ``data``; often nothing."""
         if not self.round_over:
-            self._reader.receive_data(data)
+            reader = self._reader
+            reader.receive_data(data)
+            self.pending = reader.pending
             if self._round.over:
                 self._finish()
         out = self._rendering.take()
@@ -218,7 +223,7 @@ class Turn:
         assert self._upstream is not None, "begin() comes first"
         self._exchange = self._upstream.exchange(self.call, Round(self.rounds, self._correction, self._room))
         self.rounds += 1
-        self.round_over = False
+        self.round_over = self.pending = False
         self._round = _Round(
             self._rendering,
             self.calls,

@@ -1,5 +1,6 @@
 """Bytes to and fro: from the upstream's reply through the turn to the caller."""
 
+import asyncio
 from typing import Protocol
 
 from proxy.core.turn import RoundEnd, Turn
@@ -28,14 +29,19 @@ async def pump(reply: Reply, turn: Turn, sink: Sink) -> RoundEnd:
         if out and not sink.send(out):
             held = out
             return False
-        return not turn.round_over
+        return not (turn.round_over or turn.pending)
 
     while not turn.round_over:
+        if turn.pending:
+            await asyncio.sleep(0)
+            if out := turn.receive_data(b""):
+                await sink.write(out)
+            continue
         await reply.hand_on(take)
         if held:
             await sink.write(held)
             held = b""
-        elif not turn.round_over:
+        elif not (turn.round_over or turn.pending):
             piece = await reply.read()
             if not piece:
                 break

@@ -1,5 +1,6 @@
 """OpenAI-compatible providers: frames relayed whole and untouched, answers collected, refusals told apart."""
 
+import tracemalloc
 from typing import Any
 
 import orjson
@@ -14,6 +15,8 @@ from proxy.core.dialect import Round
 from proxy.core.turn import Turn
 from proxy.core.upstreams import openai_stream
 from proxy.core.upstreams.openai import OpenAI
+from proxy.core.upstreams.openai_stream import BODY_LIMIT
+from proxy.core.upstreams.progress import BARREN_LIMIT
 from proxy.errors import ProxyError
 from tests.core.test_chat_answer import deltas, frames
 from tests.support.calls import WEATHER, a_call
@@ -161,6 +164,44 @@ def test_frames_that_wait_are_not_kept_for_ever() -> None:
     assert BLANK * 10_000 == turn.receive_data(BLANK * 9_900)
 
 
+BARREN = {
+    "comments": b": hi\n\n" * 100,
+    "blank deltas": BLANK * 10,
+    "empty lists of calls": chunk({"tool_calls": [], "content": ""}) * 10,
+    "unknown events": b'data: {"status": "thinking"}\n\n' * 100,
+    "events that are no JSON": b"data:\n\n" * 1000,
+    "roles": ROLE * 10,
+}
+
+
+@pytest.mark.parametrize("provider", [PROVIDER, COLLECTING], ids=["relayed", "collected"])
+@pytest.mark.parametrize("before", [b"", OLA], ids=["from the start", "behind a text"])
+@pytest.mark.parametrize("case", BARREN)
+def test_a_megabyte_without_progress_ends_the_answer(case: str, before: bytes, provider: OpenAI) -> None:
+    turn, _ = turn_for(provider=provider, stream=provider is PROVIDER)
+    turn.receive_data(ROLE + before)
+    received = 0
+    while not turn.round_over and received < 2 * BARREN_LIMIT:
+        turn.receive_data(BARREN[case])
+        received += len(BARREN[case])
+    error = turn.receive_eof().error
+    assert "upstream_stream_error" == (error and error.code)
+    assert received <= BARREN_LIMIT + len(BARREN[case])
+
+
+THOUGHT = chunk({"reasoning_content": "Well, " * 100})
+
+
+@pytest.mark.parametrize("provider", [PROVIDER, COLLECTING], ids=["relayed", "collected"])
+def test_reasoning_is_progress(provider: OpenAI) -> None:
+    turn, _ = turn_for(provider=provider, stream=provider is PROVIDER)
+    for _ in range(2 * BARREN_LIMIT // len(THOUGHT)):
+        turn.receive_data(THOUGHT)
+    turn.receive_data(OLA + STOP + DONE)
+    end = turn.receive_eof()
+    assert (None, "stop") == (end.error, turn.finish and turn.finish.reason)
+
+
 def test_what_is_noted() -> None:
     turn, _ = turn_for()
     turn.receive_data(ROLE + OLA + STOP + USAGE + DONE)
@@ -202,7 +243,45 @@ def test_a_whole_answer_is_passed_on_as_it_is() -> None:
     assert answer == same_however_cut(answer, read)
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b'{"choices": [', b'{"error": {"message": "x"}}'])
+WIDE = b"[" + b"{}," * 400_000 + b"1]"
+WHOLE = b'{"model":"m","choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}%b],"usage":%b,"more":%b}'
+WIDE_BODIES = {
+    "in what is not read": WHOLE % (b"", b"null", WIDE),
+    "more choices": WHOLE % (b",{}" * 400_000, b"null", b"1"),
+    "usage": WHOLE % (b"", b'{"prompt_tokens":1,"completion_tokens":2,"x":%b}' % WIDE, b"1"),
+}
+
+
+@pytest.mark.parametrize("case", WIDE_BODIES)
+def test_what_is_wide_in_a_whole_answer_is_passed_on_unbuilt(case: str) -> None:
+    turn, _ = turn_for(stream=False)
+    turn.receive_data(WIDE_BODIES[case])
+    tracemalloc.start()
+    end = turn.receive_eof()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (WIDE_BODIES[case], "m", "stop") == (
+        end.out,
+        turn.finish and turn.finish.model,
+        turn.finish and turn.finish.reason,
+    )
+    assert peak < 4 * len(WIDE_BODIES[case])
+
+
+def test_a_whole_answer_that_is_too_large() -> None:
+    turn, _ = turn_for(stream=False)
+    for _ in range(BODY_LIMIT // 2**20 + 1):
+        turn.receive_data(b" " * 2**20)
+    end = turn.receive_eof()
+    assert ("upstream_stream_error", "the answer of 'gpt' is larger than 16 MB") == (
+        end.error and end.error.code,
+        end.error and end.error.message,
+    )
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>", b'{"choices": [', b'{"error": {"message": "x"}}', b"[]", b"[" * 100_000, b'{"x":"\xff"}']
+)
 def test_a_whole_answer_that_is_none(body: bytes) -> None:
     turn, _ = turn_for(stream=False)
     turn.receive_data(body)

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from proxy.core.answer import Usage
 from proxy.core.call import Call
 from proxy.core.dialect import Round
+from proxy.core.upstreams.progress import BARREN_LIMIT
 from proxy.core.upstreams.stackspot import StackSpot
-from proxy.core.upstreams.stackspot_stream import StackSpotReader
-from proxy.errors import InvalidRequest, ProxyError
+from proxy.core.upstreams.stackspot_stream import PORTION, StackSpotReader
+from proxy.errors import InvalidRequest, ProxyError, UpstreamTruncated
 from tests.support.answers import Notes, Told
 from tests.support.calls import WEATHER, a_call
 from tests.support.cuts import same_however_cut
@@ -99,6 +100,84 @@ def test_streams(case: str, ending: bytes) -> None:
     wire, expected = STREAMS[case]
     wire = wire.replace(b"\n", ending)
     assert expected == (same_however_cut(wire, read, pairs=False) if 0 < len(wire) < 1000 else read([wire]))
+
+
+BARREN: dict[str, bytes] = {
+    "comments": b":\n" * 1000,
+    "comments of a keepalive": b": ping\n\n" * 100,
+    "empty deltas": sse({"message": ""}) * 100,
+    "an empty delta in each read": sse({"message": ""}),
+    "full empty deltas": sse(FULL | {"message": ""}) * 10,
+    "unknown events": sse({"status": "thinking"}) * 100,
+    "events that are no JSON": b"data:\n\n" * 1000,
+    "ids and retry times": b"id: 1\nretry: 2\n\n" * 100,
+}
+
+
+@pytest.mark.parametrize("case", BARREN)
+def test_a_megabyte_without_progress_ends_the_answer(case: str) -> None:
+    notes = Notes()
+    reader = StackSpotReader(notes, 40)
+    reader.receive_data(sse({"message": "Olá"}))
+    received = 0
+    while not reader.ended and received < 2 * BARREN_LIMIT:
+        reader.receive_data(BARREN[case])
+        received += len(BARREN[case])
+    assert HELLO + BROKEN == notes.told
+    assert BARREN_LIMIT < received <= BARREN_LIMIT + len(BARREN[case])
+
+
+@pytest.mark.parametrize("delta", [sse({"message": "a"}), sse(FULL | {"message": "a"})], ids=["bare", "full"])
+def test_any_progress_begins_another_megabyte(delta: bytes) -> None:
+    notes = Notes()
+    reader = StackSpotReader(notes, 40)
+    for _ in range(4):
+        reader.receive_data(delta)
+        for _ in range(BARREN_LIMIT // 2000 - 1):
+            reader.receive_data(b":\n" * 1000)
+    reader.receive_data(sse(END))
+    assert [("text", "aaaa"), *STOP] == notes.told
+
+
+LARGE = "".join(f"{number} " for number in range(10_000))
+
+
+@pytest.mark.parametrize(
+    ("end", "told"),
+    [(sse(END), STOP), (sse({"error": "x"}), BROKEN), (b"", TRUNCATED), (sse(b'{"m'), BROKEN)],
+    ids=["whole", "an error", "cut off", "unreadable"],
+)
+@pytest.mark.parametrize("together", [True, False])
+def test_a_large_event_is_worked_off_in_portions(end: bytes, told: Told, together: bool) -> None:
+    """The end waits behind the last of them."""
+    sizes: list[int] = []
+
+    class Sizes(Notes):
+        def text(self, piece: str) -> None:
+            sizes.append(len(piece))
+            super().text(piece)
+
+    notes = Sizes()
+    reader = StackSpotReader(notes, 40)
+    wire = sse({"message": LARGE})
+    reader.receive_data(wire + end if together else wire)
+    while reader.pending:
+        assert [] == [each for each in notes.told if each[0] != "text"]
+        reader.receive_data(b"")
+    if not together:
+        reader.receive_data(end)
+    if not reader.ended:
+        reader.receive_eof()
+    assert [("text", LARGE), *told] == notes.told
+    assert max(sizes) == PORTION
+
+
+def test_a_break_behind_a_large_event_loses_nothing_of_it() -> None:
+    notes = Notes()
+    reader = StackSpotReader(notes, 40)
+    reader.receive_data(sse({"message": LARGE}, END))
+    reader.receive_error(UpstreamTruncated("broken off"))
+    assert [("text", LARGE), *TRUNCATED] == notes.told
 
 
 def test_the_text_of_one_read_is_one_piece() -> None:

@@ -30,6 +30,8 @@ class ToyExchange:
 
 
 class ToyReader:
+    pending = False
+
     def __init__(self, sink: Answer) -> None:
         self.events = self.invalid = self.progress = 0
         self._sink = sink

@@ -33,7 +33,7 @@ class TooMuchToCheck(Exception):
 def check_schema(schema: Mapping[str, object]) -> None:
     """Raises ``InvalidRequest`` for what is no JSON Schema, refers to something outside it, or comes to too much."""
     try:
-        _compiled(orjson.dumps(schema))
+        _compiled(_written(schema))
     except RecursionError:
         raise InvalidRequest(f"{PARAM}: it is nested too deeply", param=PARAM) from None
     except ValueError as error:
@@ -46,7 +46,7 @@ def misfit(value: object, schema: Mapping[str, object], text: str, values: int) 
     """What does not fit a schema that was checked, in words; empty if everything does. ``text`` is what the value was
     read from, ``values`` at least as many as there are in it. Raises ``TooMuchToCheck``, and ``ValueError`` for a value
     that cannot be looked at."""
-    compiled = _compiled(orjson.dumps(schema))
+    compiled = _compiled(_written(schema))
     cost, validator = compiled.cost, compiled.validator
     if cost.steps(text, values) > STEPS:
         raise TooMuchToCheck
@@ -66,6 +66,14 @@ def _described(value: object, validator: "jsonschema_rs.Draft202012Validator") -
         path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.instance_path)
         return f"${path}: {error.message[:300]}"
     return "it does not fit the schema"
+
+
+def _written(schema: Mapping[str, object]) -> bytes:
+    """Raises ``ValueError``."""
+    try:
+        return orjson.dumps(schema)
+    except orjson.JSONEncodeError as error:
+        raise ValueError(str(error)) from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,8 @@ _REASONS: Mapping[str, FinishReason] = {
 class _Reading:
     """What every reader of such a provider keeps. ``model`` is the configured name, for messages."""
 
+    pending = False
+
     __slots__ = (
         "_answered_by",
         "_model",

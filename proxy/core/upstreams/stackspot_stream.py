@@ -16,6 +16,9 @@ from proxy.errors import ProxyError, UpstreamBroken, UpstreamTruncated
 _BARE_DELTA = re.compile(rb'data: \{"message": ?"([^"\\\x00-\x1f]{1,4096})"\}\n\n').fullmatch
 """An event that is a piece of text and nothing else, with nothing in it that JSON has to escape."""
 LONGEST_COUNT = 15  # digits; more of them are no number of tokens
+PORTION = 8192
+"""Characters of one event that are worked off at once. What follows in the answer's filters takes up to a few
+microseconds for each."""
 _FAILED = re.compile(r"error|fail|time_?out|cancel|abort", re.IGNORECASE)
 _FINISH: Mapping[str, FinishReason] = {
     "length": "length", "max_tokens": "length", "content_filter": "content_filter",
@@ -26,23 +29,27 @@ class StackSpotReader:
     """Reads the event stream of an agent into ``sink``: the text of one read is pushed as one piece.
 
     ``prompt_size`` in characters is what the prompt's tokens are estimated from when none are reported.
-    ``unmarked_end`` is set when the answer was taken as whole only because its end marker is optional.
+    ``unmarked_end`` is set when the answer was taken as whole only because its end marker is optional. While
+    ``pending``, a large text is being pushed in portions, one for each ``receive_data`` without data.
     """
 
     __slots__ = (
         "_barren",
         "_decoder",
+        "_end",
         "_end_optional",
         "_hide",
         "_id_seen",
         "_prompt_size",
         "_reason_last",
+        "_rest",
         "_sink",
         "_texts",
         "_tokens",
         "ended",
         "events",
         "invalid",
+        "pending",
         "progress",
         "unmarked_end",
     )
@@ -59,7 +66,10 @@ class StackSpotReader:
         self.events = 0
         self.invalid = 0
         self.progress = 0  # characters of the answer
+        self.pending = False
         self.unmarked_end = False
+        self._rest = ""  # of a large text
+        self._end: Finish | ProxyError | None = None  # after it
         self._sink = sink
         self._decoder = sse.Decoder()
         self._barren = BarrenBytes()
@@ -73,6 +83,8 @@ class StackSpotReader:
         self._reason_last = False
 
     def receive_data(self, data: bytes) -> None:
+        if self.pending:
+            self._push(len(self._rest) if data else PORTION)
         if self.ended:
             return
         bare = _BARE_DELTA(data) if self._decoder.idle and self.events else None
@@ -102,6 +114,8 @@ class StackSpotReader:
                 self._fail(UpstreamBroken("StackSpot sent 1 MB that holds nothing of the answer"))
 
     def receive_eof(self) -> None:
+        if self.pending:
+            self._push(len(self._rest))
         if self.ended:
             return
         last = self._decoder.receive_eof()
@@ -122,7 +136,10 @@ class StackSpotReader:
             self._fail(UpstreamTruncated("StackSpot's answer ended before it was complete"))
 
     def receive_error(self, error: ProxyError) -> None:
-        if not self.ended:
+        if self.pending:
+            self.ended, self._end = True, error
+            self._push(len(self._rest))
+        elif not self.ended:
             self._fail(error)
 
     def usage(self) -> Usage:
@@ -200,18 +217,36 @@ class StackSpotReader:
             text = "".join(self._texts)
             self._texts.clear()
             self.progress += len(text)
-            if text:
+            if len(text) > PORTION:
+                self._rest = text
+                self._push(PORTION)
+            elif text:
                 self._sink.text(text)
+
+    def _push(self, size: int) -> None:
+        """Pushes so much of a large text, and behind the last of it the end."""
+        text, self._rest = self._rest[:size], self._rest[size:]
+        self.pending = bool(self._rest)
+        self._sink.text(text)
+        if not self.pending and self._end is not None:
+            self._close(self._end)
 
     def _finish(self, reason: FinishReason) -> None:
         self._flush()
-        self.ended = True
-        self._sink.finish(Finish(reason))
+        self._close(Finish(reason))
 
     def _fail(self, error: ProxyError) -> None:
         self._flush()
+        self._close(error)
+
+    def _close(self, end: Finish | ProxyError) -> None:
         self.ended = True
-        self._sink.fail(error)
+        if self.pending:
+            self._end = end
+        elif isinstance(end, Finish):
+            self._sink.finish(end)
+        else:
+            self._sink.fail(end)
 
 
 class _Delta(msgspec.Struct, forbid_unknown_fields=True, gc=False):
