@@ -42,6 +42,7 @@ ProxyError
     ├── ConnectTimeout, FirstTokenTimeout, IdleTimeout, TotalTimeout   504
     └── InvalidAnswer           502, whole, but not what was asked for
         ├── ToolCallUnreadable
+        │   └── CallInDoubt     a call or an example of one
         ├── ToolChoiceNotMet    a call was required and none came
         ├── FormatNotMet        not the JSON that was asked for
         └── FormatNotChecked    too large to be checked
@@ -52,6 +53,7 @@ what happened, in words meant for the caller. Nothing here knows a wire format.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 Source = Literal["caller", "proxy", "upstream"]
@@ -430,8 +432,27 @@ class InvalidAnswer(UpstreamError):
         self.fault = fault
 
 
+@dataclass(frozen=True, slots=True)
+class LaterCall:
+    """A call that was read after one that cannot be read. ``arguments`` is the text of a JSON object."""
+
+    id: str
+    name: str
+    arguments: str
+
+
 class ToolCallUnreadable(InvalidAnswer):
+    """``later`` are calls that go out once this one is repaired."""
+
     code = "tool_call_parse_error"
+
+    def __init__(self, message: str, *, written: str = "", fault: str = "", later: tuple[LaterCall, ...] = ()) -> None:
+        super().__init__(message, written=written, fault=fault)
+        self.later = later
+
+
+class CallInDoubt(ToolCallUnreadable):
+    """What the model wrote may be a call or an example of one. It is asked, and may answer in words."""
 
 
 class ToolChoiceNotMet(InvalidAnswer):

@@ -99,6 +99,8 @@ class Tools:
     keep_text: bool = False
     stream_arguments: bool = False
     max_arguments_kb: int = 1024
+    reasoning: Literal["drop", "show"] = "drop"
+    """What becomes of the text between reasoning tags in an answer for which tools are offered."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,10 +58,13 @@ class Finish:
 
 
 class Answer(Protocol):
-    """What an answer is pushed into, piece by piece: any number of ``text``, ``call`` and ``arguments``,
-    then one ``finish`` or one ``fail``, after which nothing more comes."""
+    """What an answer is pushed into, piece by piece: any number of ``text``, ``reasoning``, ``call`` and
+    ``arguments``, then one ``finish`` or one ``fail``, after which nothing more comes."""
 
     def text(self, piece: str) -> None: ...
+    def reasoning(self, piece: str) -> None:
+        """A piece of what the model thought before it answered. It is no part of the text."""
+
     def call(self, id: str, name: str) -> None: ...
     def arguments(self, piece: str) -> None:
         """A piece of the JSON arguments of the call opened last."""

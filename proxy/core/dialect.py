@@ -25,12 +25,14 @@ class Round:
     """Which upstream request of one caller request this is, counted from 0.
 
     ``correction`` is what was wrong with the answer of the round before, for the model to put right. ``room`` is
-    the part of the full prompt, between 0 and 1, that the upstream has room for.
+    the part of the full prompt, between 0 and 1, that the upstream has room for. No other round may follow the
+    ``last``.
     """
 
     number: int = 0
     correction: InvalidAnswer | None = None
     room: float | None = None
+    last: bool = False
 
 
 @dataclass(frozen=True, slots=True)

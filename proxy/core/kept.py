@@ -11,11 +11,13 @@ WHOLE: frozenset[FinishReason] = frozenset({"stop", "tool_calls"})
 
 
 class Told(msgspec.Struct, frozen=True, array_like=True):
-    """A text, or a call with its ``id``, its ``name`` and its arguments as the text."""
+    """A text, or a call with its ``id``, its ``name`` and its arguments as the text. ``reasoning``: the text is what
+    the model thought."""
 
     text: str
     id: str | None = None
     name: str = ""
+    reasoning: bool = False
 
 
 class Kept(msgspec.Struct, frozen=True, array_like=True):
@@ -42,7 +44,9 @@ class Kept(msgspec.Struct, frozen=True, array_like=True):
         elif self.raw:
             cast(Verbatim, answer).body(self.raw)
         for said in self.told:
-            if said.id is None:
+            if said.reasoning:
+                answer.reasoning(said.text)
+            elif said.id is None:
                 answer.text(said.text)
             else:
                 answer.call(said.id, said.name)
@@ -59,7 +63,7 @@ class Tape:
         self.fail = rendering.fail
         self._rendering = rendering
         self._room = limit
-        self._told: list[tuple[str | None, str, list[str]]] = []
+        self._told: list[tuple[str | None, str, list[str], bool]] = []
         self._raw: list[bytes] = []
         self._count = 0
 
@@ -68,15 +72,16 @@ class Tape:
         return self._rendering.chunks
 
     def text(self, piece: str) -> None:
-        if self._fits(piece):
-            if not self._told or self._told[-1][0] is not None:
-                self._told.append((None, "", []))
-            self._told[-1][2].append(piece)
+        self._add(piece, reasoning=False)
         self._rendering.text(piece)
+
+    def reasoning(self, piece: str) -> None:
+        self._add(piece, reasoning=True)
+        self._rendering.reasoning(piece)
 
     def call(self, id: str, name: str) -> None:
         if self._fits(id, name):
-            self._told.append((id, name, []))
+            self._told.append((id, name, [], False))
         self._rendering.call(id, name)
 
     def arguments(self, piece: str) -> None:
@@ -99,8 +104,15 @@ class Tape:
         """The answer, if all of it was told and is there."""
         if self._room < 0 or end.reason not in WHOLE or end.usage is None:
             return None
-        told = tuple(Told("".join(pieces), call_id, name) for call_id, name, pieces in self._told)
+        told = tuple(Told("".join(pieces), call_id, name, thought) for call_id, name, pieces, thought in self._told)
         return Kept(end.reason, end.usage, end.model, upstream, ignored, told, b"".join(self._raw), self._count)
+
+    def _add(self, piece: str, *, reasoning: bool) -> None:
+        if self._fits(piece):
+            last = self._told[-1] if self._told else None
+            if last is None or last[0] is not None or last[3] is not reasoning:
+                self._told.append((None, "", [], reasoning))
+            self._told[-1][2].append(piece)
 
     def _fits(self, *pieces: str | bytes) -> bool:
         """A piece is taken for as many bytes as it has characters; what is kept in the end is measured again."""

@@ -7,18 +7,17 @@ altered. The same conversation renders to the same prefix turn after turn, which
 """
 
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import orjson
 
 from proxy.core.call import AssistantText, Call, Entry, SystemText, Tool, ToolResult, UserText
-from proxy.core.filters.block import MarkerPair
+from proxy.core.tool_calls.markers import END, START, MarkerPair
 from proxy.core.trim import trim
-from proxy.errors import InvalidAnswer, ToolCallUnreadable, ToolChoiceNotMet
+from proxy.errors import CallInDoubt, InvalidAnswer, ToolCallUnreadable, ToolChoiceNotMet
 
-START = "FUNCTION_CALL_START"
-END = "FUNCTION_CALL_END"
 NONCE_CHARS = 8
 
 _INTRODUCTION = (
@@ -44,14 +43,19 @@ _FORMAT = "The answer is one JSON object and nothing else: no words round it, no
 _SCHEMA = "The answer is one JSON value that fits this JSON Schema, and nothing else: no words round it, no code fence."
 _LEFT_OUT = "The {dropped} oldest messages are left out here: the conversation is too long."
 _CALL_AGAIN = """\
-Your last message has a function call that cannot be read: {fault}. Write that call again, and any that should \
-follow it, correctly, as the block {start} ... {end} and nothing else. Calls before it were received: do not repeat \
-them."""
+Your last message has a function call that cannot be read: {fault}. Write again, correctly, every call shown there, \
+each as the block {start} ... {end}, and nothing else. Other calls of that message were received: do not repeat them."""
+_CALL_OR_WORDS = """\
+Your last message shows a function call, but no call was made: {fault}. If you mean to call, write the block \
+{start} ... {end} and nothing else. If you do not, write your answer again in words. What you wrote before the part \
+shown here was received: do not repeat it."""
 _CALL_NOW = "Your last message has {fault}. Write that call now, as the block {start} ... {end} and nothing else."
 _JSON_AGAIN = (
     "Your last message is not what was asked for: {fault}. Write the whole JSON again, correctly, and nothing else."
 )
 
+QUOTE_LIMIT = 16384
+"""Characters of an answer that the model is shown again."""
 SIZE_LIMIT = 1_000_000
 """Characters of a prompt, beyond which the conversation is trimmed."""
 
@@ -71,11 +75,12 @@ def render(call: Call, secret: bytes, correction: InvalidAnswer | None = None, s
     outside = [call.system, *tools, *(text for entry in call.history for text in _texts(entry))]
     if call.format is not None:
         outside.append(orjson.dumps(call.format.schema).decode())
-    nonce = _nonce(call, secret, outside)
+    said = [] if correction is None else [_cut(_bare(correction.written)), _cut(_bare(correction.fault))]
+    nonce = _nonce(call, secret, [*outside, *said])
     nonced = any(START in text or END in text for text in outside)
     pair = MarkerPair(f"{START}_{nonce}", f"{END}_{nonce}") if nonced else MarkerPair(START, END)
     before = [*_preamble(call, tools, nonce, pair)]
-    behind = [*_correction(correction, nonce, pair), f"[reminder {nonce}]\n" + _reminder(call, pair)]
+    behind = [*_correction(correction, said, call, nonce, pair), f"[reminder {nonce}]\n" + _reminder(call, pair)]
     trimmed = trim(call.history, size_limit - sum(map(len, before)) - sum(map(len, behind)))
     if trimmed.dropped:
         before.append(f"[system {nonce}]\n" + _LEFT_OUT.format(dropped=trimmed.dropped))
@@ -94,18 +99,38 @@ def _preamble(call: Call, tools: list[str], nonce: str, pair: MarkerPair) -> Ite
         yield f"[format {nonce}]\n" + (_FORMAT if schema is None else f"{_SCHEMA}\n{orjson.dumps(schema).decode()}")
 
 
-def _correction(correction: InvalidAnswer | None, nonce: str, pair: MarkerPair) -> Iterator[str]:
+def _correction(
+    correction: InvalidAnswer | None, said: list[str], call: Call, nonce: str, pair: MarkerPair
+) -> Iterator[str]:
     if correction is None:
         return
     match correction:
+        case CallInDoubt() if call.choice.mode != "required":
+            request = _CALL_OR_WORDS
         case ToolCallUnreadable():
             request = _CALL_AGAIN
         case ToolChoiceNotMet():
             request = _CALL_NOW
         case _:
             request = _JSON_AGAIN
-    yield f"[assistant {nonce}]\n{correction.written}"
-    yield f"[user {nonce}]\n" + request.format(fault=correction.fault, start=pair.start, end=pair.end)
+    written, fault = (text.replace(START, pair.start).replace(END, pair.end) for text in said)
+    yield f"[assistant {nonce}]\n{written}"
+    yield f"[user {nonce}]\n" + request.format(fault=fault, start=pair.start, end=pair.end)
+
+
+_CODED = re.compile(rf"({START}|{END})_[0-9a-f]{{{NONCE_CHARS}}}")
+
+
+def _bare(text: str) -> str:
+    """What a model wrote, its markers without the code of the request that it answered."""
+    return _CODED.sub(r"\1", text)
+
+
+def _cut(text: str) -> str:
+    if len(text) <= QUOTE_LIMIT:
+        return text
+    half = QUOTE_LIMIT // 2
+    return f"{text[:half]}\n[... {len(text) - 2 * half} characters left out ...]\n{text[-half:]}"
 
 
 def _section(entry: Entry, nonce: str, pair: MarkerPair) -> str:

@@ -1,15 +1,18 @@
 """One caller's request over the upstream rounds that it takes."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
-from typing import cast
+from typing import Literal, cast
 
 from proxy.core.answer import Finish, Rendering, Served, Usage, Verbatim
 from proxy.core.call import Call
 from proxy.core.dialect import Exchange, Outgoing, Reader, Round, Upstream
 from proxy.core.kept import Kept
-from proxy.errors import ContextTooLong, InvalidAnswer, ProxyError, ToolCallUnreadable, UpstreamBroken
+from proxy.core.tool_calls.equality import fingerprint
+from proxy.errors import CallInDoubt, ContextTooLong, InvalidAnswer, ProxyError, ToolCallUnreadable, UpstreamBroken
+
+Outcome = Literal["parsed", "repaired", "rescued"]
 
 MAX_ROUNDS = 4
 COLLECTED = 16 * 1024 * 1024
@@ -20,10 +23,11 @@ SMALLER = 0.7  # the part of a prompt that is tried when the upstream does not s
 
 @dataclass(slots=True)
 class DetectedCall:
-    """A tool call that went to the caller. ``size`` is that of its arguments, in characters."""
+    """A tool call that went to the caller. ``size`` is that of its arguments, in characters. ``outcome``: it was read
+    at once, after a repair, or after the model was asked whether it meant to call."""
 
     name: str
-    repaired: bool
+    outcome: Outcome
     size: int = 0
 
 
@@ -53,6 +57,7 @@ class Turn:
         "_correction",
         "_exchange",
         "_given",
+        "_known",
         "_reader",
         "_readers",
         "_render",
@@ -93,7 +98,8 @@ class Turn:
         self._exchange: Exchange
         self._readers: list[Reader] = []
         self._reader: Reader
-        self._round = _Round(self._rendering, self.calls)
+        self._known: set[str] = set()  # fingerprints of the calls that went out
+        self._round = _Round(self._rendering, self.calls, self._known)
         self._tried: set[type[ProxyError]] = set()
         self._correction: InvalidAnswer | None = None
         self._room: float | None = None
@@ -160,7 +166,8 @@ class Turn:
         if self._upstream is not None and not self._resumes(upstream):
             self._rendering = self._render(self.call)
             self.calls.clear()
-            self._round = _Round(self._rendering, self.calls)
+            self._known.clear()
+            self._round = _Round(self._rendering, self.calls, self._known)
             self._tried.clear()
             self._correction = self._room = None
         self._upstream = upstream
@@ -221,12 +228,14 @@ class Turn:
 
     def _open_round(self) -> Outgoing:
         assert self._upstream is not None, "begin() comes first"
-        self._exchange = self._upstream.exchange(self.call, Round(self.rounds, self._correction, self._room))
+        last = self.rounds + 1 >= self.ceiling
+        self._exchange = self._upstream.exchange(self.call, Round(self.rounds, self._correction, self._room, last))
         self.rounds += 1
         self.round_over = self.pending = False
         self._round = _Round(
             self._rendering,
             self.calls,
+            self._known,
             correction=self._correction,
             rendered=self._round.rendered,
             room=inf if self.call.stream else COLLECTED,
@@ -257,9 +266,10 @@ class Turn:
 
     def _again(self, error: ProxyError) -> Outgoing | None:
         """Another round, once for each kind of failure that one can mend."""
-        if type(error) in self._tried or self.rounds >= self.ceiling or not self._exchange.repeatable:
+        kind = ToolCallUnreadable if isinstance(error, ToolCallUnreadable) else type(error)
+        if kind in self._tried or self.rounds >= self.ceiling or not self._exchange.repeatable:
             return None
-        self._tried.add(type(error))
+        self._tried.add(kind)
         if isinstance(error, InvalidAnswer) and error.written:
             self._correction = error
             return self._open_round()
@@ -276,15 +286,39 @@ class Turn:
 
 
 class _Round:
-    """The Answer at the end of a round's filters: notes how the round ended and passes the rest on. It knows nothing
-    of its turn, so that a request is let go of as soon as it is over. ``room`` is for so many characters."""
+    """The Answer after a round's filters: notes how the round ended and passes the rest on. It has no reference to its
+    turn, so that a request can be freed as soon as it is over.
 
-    __slots__ = ("_before", "_calls", "_rendering", "_repair", "_room", "end", "error", "over", "rendered")
+    ``known`` are the fingerprints of the calls that went to the caller, ``room`` is a budget of characters. After a
+    ``correction`` about calls, a call that went out in an earlier round does not go out again, and text goes out only
+    where the model was asked for it.
+    """
+
+    __slots__ = (
+        "_before",
+        "_calls",
+        "_correction",
+        "_known",
+        "_known_before",
+        "_open",
+        "_outcome",
+        "_pieces",
+        "_rendering",
+        "_room",
+        "_texts_before",
+        "_texts_wanted",
+        "end",
+        "error",
+        "over",
+        "read",
+        "rendered",
+    )
 
     def __init__(
         self,
         rendering: Rendering,
         calls: list[DetectedCall],
+        known: set[str],
         correction: InvalidAnswer | None = None,
         *,
         rendered: bool = False,
@@ -296,35 +330,53 @@ class _Round:
         self.rendered = rendered
         self._rendering = rendering
         self._calls = calls
-        self._before = len(calls)
-        self._repair = correction if isinstance(correction, ToolCallUnreadable) else None
+        self._known = known
+        self._correction = correction if isinstance(correction, ToolCallUnreadable) else None
+        self._known_before = frozenset(known) if self._correction is not None else frozenset()
+        in_doubt = isinstance(correction, CallInDoubt)
+        self._outcome: Outcome = "rescued" if in_doubt else "repaired" if self._correction is not None else "parsed"
+        self._texts_wanted = self._correction is None or (in_doubt and not calls)
+        self._texts_before = self._correction is not None and rendered
         self._room = room
+        self.read = 0
+        """Calls that came in this round, those that went out before included."""
+        self._open: tuple[str, str] | None = None  # the id and the name of the call that arguments arrive for
+        self._pieces: list[str] = []
 
     def text(self, piece: str) -> None:
-        if self._repair is None and not self.over:  # a repair is asked for its call, not for what is said round it
+        if not self._texts_wanted or self.over:
+            return
+        if self._texts_before:
+            self._texts_before = False
+            piece = "\n\n" + piece.lstrip()
+        self.rendered = True
+        self._rendering.text(piece)
+        self._spend(len(piece))
+
+    def reasoning(self, piece: str) -> None:
+        if not self.over:
             self.rendered = True
-            self._rendering.text(piece)
-            self._room -= len(piece)
-            if self._room < 0:
-                self._too_large()
+            self._rendering.reasoning(piece)
+            self._spend(len(piece))
 
     def call(self, id: str, name: str) -> None:
+        self._close_call()
         if self.over:
             return
-        if len(self._calls) == MAX_CALLS:
-            self.fail(UpstreamBroken(f"the answer has more than {MAX_CALLS} calls"))
-            return
-        self.rendered = True
-        self._calls.append(DetectedCall(name, repaired=self._repair is not None))
-        self._rendering.call(id, name)
+        self.read += 1
+        self._open = (id, name)
+        if self._correction is None:
+            self._open_call(id, name, self._outcome)
 
     def arguments(self, piece: str) -> None:
-        if not self.over:
-            self._calls[-1].size += len(piece)
-            self._rendering.arguments(piece)
-            self._room -= len(piece)
-            if self._room < 0:
-                self._too_large()
+        if self.over:
+            return
+        if self._correction is not None:
+            self._pieces.append(piece)
+            return
+        if self._calls[-1].size <= COLLECTED:
+            self._pieces.append(piece)
+        self._pass_arguments(piece)
 
     def frames(self, data: bytes, count: int) -> None:
         self.rendered = True
@@ -334,18 +386,65 @@ class _Round:
         cast(Verbatim, self._rendering).body(data)
 
     def finish(self, end: Finish) -> None:
+        self._close_call()
         if self.over:
             return
-        if self._repair is not None and len(self._calls) == self._before:
-            self.fail(ToolCallUnreadable(self._repair.summary, fault=self._repair.fault))
+        correction = self._correction
+        if correction is not None and not self.read and not isinstance(correction, CallInDoubt):
+            self.fail(ToolCallUnreadable(correction.summary, fault=correction.fault))
             return
+        if correction is not None:
+            self._send_later(correction)
+            if self._calls and end.reason == "stop":
+                end = replace(end, reason="tool_calls")
         self.over = True
         self.end = end
 
     def fail(self, error: ProxyError) -> None:
+        self._close_call()
         if not self.over:
             self.over = True
             self.error = error
 
-    def _too_large(self) -> None:
-        self.fail(UpstreamBroken("the answer is too large"))
+    def _close_call(self) -> None:
+        """The call that is open is whole."""
+        if self._open is None or self.over:
+            return
+        (call_id, name), self._open = self._open, None
+        arguments = "".join(self._pieces)
+        self._pieces.clear()
+        mark = fingerprint(name, arguments)
+        if self._correction is not None and mark not in self._known_before:
+            self._open_call(call_id, name, self._outcome)
+            self._pass_arguments(arguments)
+        self._known.add(mark)
+
+    def _send_later(self, correction: ToolCallUnreadable) -> None:
+        """The calls that were read after the one that is now repaired."""
+        for later in correction.later:
+            mark = fingerprint(later.name, later.arguments)
+            if mark not in self._known and not self.over:
+                self._known.add(mark)
+                self._open_call(later.id, later.name, "parsed")
+                self._pass_arguments(later.arguments)
+
+    def _open_call(self, id: str, name: str, outcome: Outcome) -> None:
+        if len(self._calls) == MAX_CALLS:
+            self.over = True
+            self.error = UpstreamBroken(f"the answer has more than {MAX_CALLS} calls")
+            return
+        self.rendered = True
+        self._calls.append(DetectedCall(name, outcome))
+        self._rendering.call(id, name)
+
+    def _pass_arguments(self, piece: str) -> None:
+        if piece and not self.over:
+            self._calls[-1].size += len(piece)
+            self._rendering.arguments(piece)
+            self._spend(len(piece))
+
+    def _spend(self, characters: int) -> None:
+        self._room -= characters
+        if self._room < 0 and not self.over:
+            self.over = True
+            self.error = UpstreamBroken("the answer is too large")

@@ -10,7 +10,7 @@ from pathlib import Path
 from proxy.config import Config, Model
 from proxy.config.providers import OPENAI_COMPATIBLE, STACKSPOT, OpenAICompatible
 from proxy.core.dialect import Upstream
-from proxy.core.filters.markers import ToolPolicy
+from proxy.core.tool_calls.filter import ToolPolicy
 from proxy.core.upstreams.openai import OpenAI
 from proxy.core.upstreams.stackspot import StackSpot
 from proxy.dispatch.accounts import Accounts
@@ -77,7 +77,12 @@ def _stackspot(model: Model, config: Config) -> StackSpot:
         name=model.name,
         agent_id=model.agent_id or "demo",
         secret=(model.client_secret or model.api_key or "demo").encode(),
-        tools=ToolPolicy(tools.keep_text, tools.stream_arguments, int(tools.max_arguments_kb * 1024)),
+        tools=ToolPolicy(
+            keep_text=tools.keep_text,
+            stream_arguments=tools.stream_arguments,
+            max_arguments=int(tools.max_arguments_kb * 1024),
+            show_reasoning=tools.reasoning == "show",
+        ),
         end_marker=model.end_marker,
         remembers=model.conversation is not None,
         enforce_max_tokens=config.enforce_max_tokens,

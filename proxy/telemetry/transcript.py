@@ -103,6 +103,7 @@ class _Listener:
     def call(self, id: str, name: str) -> None:
         self._transcript.add_call(name)
 
+    def reasoning(self, piece: str) -> None: ...
     def finish(self, end: Finish) -> None: ...
     def fail(self, error: ProxyError) -> None: ...
 
@@ -124,6 +125,9 @@ class Overheard:
     def text(self, piece: str) -> None:
         self._transcript.add_text(piece)
         self._rendering.text(piece)
+
+    def reasoning(self, piece: str) -> None:
+        self._rendering.reasoning(piece)
 
     def call(self, id: str, name: str) -> None:
         self._transcript.add_call(name)

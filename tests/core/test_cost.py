@@ -14,10 +14,10 @@ import pytest
 
 from proxy.core.callers.chat import Chat, ChatStream
 from proxy.core.filters.length import Length
-from proxy.core.filters.markers import Markers
 from proxy.core.filters.required import RequiredCall
 from proxy.core.filters.stop import Stop
 from proxy.core.sse import Decoder
+from proxy.core.tool_calls.filter import ToolCalls
 from proxy.core.turn import Turn
 from proxy.core.upstreams.openai_stream import ChunkReader, FrameRelay
 from proxy.core.upstreams.stackspot import StackSpot
@@ -106,7 +106,7 @@ def test_a_token_takes_no_more_bytecodes_than_recorded(name: str) -> None:
     assert RECORDED[name] / 2 < spent < RECORDED[name] * MARGIN, f"{name}: {spent:.0f} bytecodes a token"
 
 
-PASSED = [Turn, Decoder, Markers, Stop, Length, RequiredCall, ChatStream, StackSpotReader, FrameRelay, ChunkReader]
+PASSED = [Turn, Decoder, ToolCalls, Stop, Length, RequiredCall, ChatStream, StackSpotReader, FrameRelay, ChunkReader]
 
 
 @pytest.mark.parametrize("kind", PASSED)

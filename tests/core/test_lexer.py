@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.filters.lexer import DEPTH_LIMIT, WORD_LIMIT, JsonLexer
+from proxy.core.tool_calls.json_lexer import DEPTH_LIMIT, WORD_LIMIT, JsonLexer
 from tests.support.cuts import same_however_cut
 
 # What is read, what comes out of it, what is left behind it.

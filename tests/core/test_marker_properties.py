@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from proxy.core.answer import Finish
 from proxy.core.call import Tool
-from proxy.core.filters.block import MarkerPair
-from proxy.core.filters.holdback import LEAD_LIMIT
-from proxy.core.filters.markers import PLATFORM_ARGUMENTS, Markers, ToolPolicy
+from proxy.core.tool_calls.filter import ToolCalls, ToolPolicy
+from proxy.core.tool_calls.markers import MarkerPair
+from proxy.core.tool_calls.platform_arguments import PLATFORM_ARGUMENTS
+from proxy.core.tool_calls.scanner import LEAD_LIMIT
 from tests.support.answers import Notes, Told
 
 S, E = "FUNCTION_CALL_START", "FUNCTION_CALL_END"
@@ -47,7 +48,7 @@ STYLES: list[Callable[[str, str], str]] = [
 
 def read(pieces: Sequence[str]) -> Told:
     notes = Notes()
-    markers = Markers(notes, MarkerPair(S, E), [Tool(name) for name in NAMES], seed="s", policy=ToolPolicy())
+    markers = ToolCalls(notes, MarkerPair(S, E), [Tool(name) for name in NAMES], seed="s", policy=ToolPolicy())
     for piece in pieces:
         markers.text(piece)
     markers.finish(Finish("stop"))

@@ -4,8 +4,9 @@ import pytest
 
 from proxy.core.answer import Finish, FinishReason
 from proxy.core.call import Tool
-from proxy.core.filters.block import HEADER_LIMIT, MarkerPair
-from proxy.core.filters.markers import Markers, ToolPolicy
+from proxy.core.tool_calls.filter import ToolCalls, ToolPolicy
+from proxy.core.tool_calls.head import HEADER_LIMIT
+from proxy.core.tool_calls.markers import MarkerPair
 from proxy.errors import ToolCallUnreadable, UpstreamTruncated
 from tests.support.answers import Notes, Told
 from tests.support.cuts import same_however_cut
@@ -18,9 +19,9 @@ TOOLS = [
 ]
 
 
-def machine(notes: Notes, **policy: object) -> Markers:
+def machine(notes: Notes, **policy: object) -> ToolCalls:
     parallel = bool(policy.pop("parallel", True))
-    return Markers(
+    return ToolCalls(
         notes,
         MarkerPair(S, E),
         TOOLS,
@@ -98,11 +99,9 @@ CALLS: dict[str, tuple[str, list[tuple[str, ...]]]] = {
 }
 PROSE = {
     "no marker": "Hello, world.\nBye.",
-    "a marker in the middle of a line": f"Write {S}\ngo\n{{}}\n{E}",
     "no name": f"{S}\nis how a call begins",
-    "nothing that begins arguments": f"{S}\ngo\nand then",
-    "text behind the marker": f"{S} go\n{{}}",
-    "no newline": f"{S}",
+    "the marker in a sentence": f"The marker {S} opens a call.",
+    "the marker at the end of a sentence": f"A call begins with {S}",
     "half a marker at the end": "x\nFUNCTION_CAL",
     "half a marker, then something else": "x\nFUNCTION_CALL of duty",
     "an end marker alone": f"x\n{E}\ny",
@@ -260,4 +259,4 @@ def test_what_is_held_is_bounded(unit: str) -> None:
     markers = machine(Notes())
     for at in range(0, len(text), 7):
         markers.text(text[at : at + 7])
-        assert len(markers._held) + len(markers._block._held) <= 2 * HEADER_LIMIT
+        assert len(markers._held) + markers._block.held <= 2 * HEADER_LIMIT

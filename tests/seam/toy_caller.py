@@ -40,6 +40,9 @@ class ToyAnswer:
     def text(self, piece: str) -> None:
         self._line(f"+ {piece}")
 
+    def reasoning(self, piece: str) -> None:
+        self._line(f"~ {piece}")
+
     def call(self, id: str, name: str) -> None:
         self._line(f"> {name} ")
 

@@ -21,6 +21,14 @@ class Notes:
         else:
             self.told.append(("text", piece))
 
+    def reasoning(self, piece: str) -> None:
+        self._ended()
+        assert piece, "an empty piece of reasoning"
+        if self.told and self.told[-1][0] == "reasoning":
+            self.told[-1] = ("reasoning", self.told[-1][1] + piece)
+        else:
+            self.told.append(("reasoning", piece))
+
     def call(self, id: str, name: str) -> None:
         self._ended()
         self.ids.append(id)

@@ -199,8 +199,8 @@ def test_the_numbers_are_those_of_the_lines(broad: Life) -> None:
         assert summed(f"{kind}_tokens") == broad.count("proxy_tokens_total", type=kind)
     assert summed("bytes") == broad.count("proxy_response_size_bytes_sum")
     calls = spread("proxy_tool_calls_total", "outcome")
-    assert {"parsed", "repaired", "invalid"} == calls.keys()
-    assert summed("tool_calls") == calls["parsed"] + calls["repaired"]
+    assert {"parsed", "repaired", "rescued", "invalid"} == calls.keys()
+    assert summed("tool_calls") == calls["parsed"] + calls["repaired"] + calls["rescued"]
     seconds = "proxy_request_duration_seconds"
     assert sum(line["stream"] for line in answers) == broad.count(f"{seconds}_count", stream="true")
     assert summed("duration_ms") == pytest.approx(1000 * broad.count(f"{seconds}_sum"), abs=1)

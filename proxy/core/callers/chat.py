@@ -92,6 +92,12 @@ class ChatStream:
     def text(self, piece: str) -> None:
         self._texts.append(piece)
 
+    def reasoning(self, piece: str) -> None:
+        self._flush()
+        self._begin()
+        for at in range(0, len(piece), PIECE_CHARS):
+            self._chunk(b'{"reasoning_content":' + to_json(piece[at : at + PIECE_CHARS]) + b"}")
+
     def call(self, id: str, name: str) -> None:
         self._flush()
         self._begin()
@@ -188,11 +194,15 @@ class ChatWhole:
         self.chunks = 0
         self._call = call
         self._texts: list[str] = []
+        self._reasoning: list[str] = []
         self._calls: list[tuple[str, str, list[str]]] = []
         self._body = b""
 
     def text(self, piece: str) -> None:
         self._texts.append(piece)
+
+    def reasoning(self, piece: str) -> None:
+        self._reasoning.append(piece)
 
     def call(self, id: str, name: str) -> None:
         self._calls.append((id, name, []))
@@ -216,6 +226,8 @@ class ChatWhole:
             "content": text if text or not self._calls else None,
             "refusal": None,
         }
+        if self._reasoning:
+            message["reasoning_content"] = "".join(self._reasoning)
         functions = [{"name": name, "arguments": "".join(pieces) or "{}"} for _, name, pieces in self._calls]
         if functions and self._call.legacy_functions:
             message["function_call"] = functions[0]

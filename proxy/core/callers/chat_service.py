@@ -110,6 +110,9 @@ class ServiceAnswer:
     def text(self, piece: str) -> None:
         self._texts.append(piece)
 
+    def reasoning(self, piece: str) -> None:
+        """It is no part of the output."""
+
     def call(self, id: str, name: str) -> None:
         """No tools are offered."""
 

@@ -35,6 +35,9 @@ class JsonAnswer:
             self._texts.clear()
             self._sink.fail(FormatNotChecked(f"it has more than {COLLECTED} characters"))
 
+    def reasoning(self, piece: str) -> None:
+        self._sink.reasoning(piece)
+
     def call(self, id: str, name: str) -> None:
         self._calls += 1
         self._sink.call(id, name)

@@ -26,6 +26,10 @@ class Length:
             self._sink.text(piece[: self._room])
         self.finish(Finish("length"))
 
+    def reasoning(self, piece: str) -> None:
+        if not self._over:
+            self._sink.reasoning(piece)
+
     def call(self, id: str, name: str) -> None:
         if not self._over:
             self._sink.call(id, name)

@@ -25,6 +25,9 @@ class RequiredCall:
     def text(self, piece: str) -> None:
         self._said += piece[: SHOWN - len(self._said)]
 
+    def reasoning(self, piece: str) -> None:
+        self._sink.reasoning(piece)
+
     def call(self, id: str, name: str) -> None:
         self._passing = name in self._names
         if self._passing:

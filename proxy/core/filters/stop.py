@@ -33,6 +33,10 @@ class Stop:
         if keep:
             self._sink.text(text[:keep])
 
+    def reasoning(self, piece: str) -> None:
+        if not self._over:
+            self._sink.reasoning(piece)
+
     def call(self, id: str, name: str) -> None:
         if not self._over:
             self._release()

@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 from urllib.parse import quote
 
@@ -16,12 +16,12 @@ from proxy.core.dialect import Headers, Outgoing, Round
 from proxy.core.filters.json_answer import JsonAnswer
 from proxy.core.filters.json_schema import check_schema
 from proxy.core.filters.length import Length
-from proxy.core.filters.markers import Markers, ToolPolicy
 from proxy.core.filters.required import RequiredCall
 from proxy.core.filters.stop import Stop
+from proxy.core.tool_calls.filter import ToolCalls, ToolPolicy
 from proxy.core.upstreams.stackspot_errors import refusal
 from proxy.core.upstreams.stackspot_stream import StackSpotReader
-from proxy.errors import InvalidRequest, ProxyError
+from proxy.errors import InvalidRequest, ProxyError, ToolCallUnreadable
 
 _HEADERS = {"content-type": "application/json", "accept": "text/event-stream", "accept-encoding": "identity"}
 SAFETY = 0.95  # of the room that an agent says it has, since characters are no tokens
@@ -114,13 +114,15 @@ class StackSpotExchange:
         if call.stop:
             sink = Stop(sink, call.stop)
         if call.offered:
-            sink = Markers(
+            about_calls = isinstance(self.round.correction, ToolCallUnreadable)
+            sink = ToolCalls(
                 sink,
                 self.prompt.markers,
                 call.offered,
                 seed=f"{call.id}/{self.round.number}",
-                policy=dialect.tools,
+                policy=replace(dialect.tools, stream_arguments=False) if about_calls else dialect.tools,
                 parallel=call.parallel_calls,
+                ask=self.repeatable and not (about_calls or self.round.last),
             )
         return sink
 

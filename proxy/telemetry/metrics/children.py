@@ -38,7 +38,8 @@ class ModelChildren:
         self.failed = {source: families.failed.labels(model, source) for source in SOURCES}
         self.ends = {reason: families.ends.labels(model, reason) for reason in END_REASONS}
         self.tool_calls = {
-            outcome: families.tool_calls.labels(model, outcome) for outcome in ("parsed", "repaired", "invalid")
+            outcome: families.tool_calls.labels(model, outcome)
+            for outcome in ("parsed", "repaired", "rescued", "invalid")
         }
         self.tokens = {kind: families.tokens.labels(model, kind) for kind in ("prompt", "completion", "estimated")}
         self.retries = {kind: families.retries.labels(model, kind) for kind in ("retry", "fallback")}

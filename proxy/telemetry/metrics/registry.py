@@ -150,9 +150,8 @@ class Metrics:
         (children.streamed if turn.call.stream else children.whole).observe(record.seconds, exemplar)
         children.size.observe(record.sent)
         if turn.calls or turn.invalid_calls:
-            repaired = sum(call.repaired for call in turn.calls)
-            children.tool_calls["parsed"].inc(len(turn.calls) - repaired)
-            children.tool_calls["repaired"].inc(repaired)
+            for call in turn.calls:
+                children.tool_calls[call.outcome].inc()
             children.tool_calls["invalid"].inc(turn.invalid_calls)
         if record.cache == "hit":
             return  # nobody was asked, nothing was generated

@@ -1,10 +1,12 @@
 """An incremental lexer for the JSON that models write as tool arguments."""
 
 import re
+from math import isfinite
 
 _STRING_RUN = re.compile(r'[^"\\\x00-\x1f]+')
 _SPACE_RUN = re.compile(r"[ \t\r\n]+")
 _WORD_RUN = re.compile(r"[A-Za-z0-9_+\-.]+")
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _WORDS = {
     "true": "true", "false": "false", "null": "null",
     "True": "true", "False": "false", "None": "null",
@@ -19,7 +21,8 @@ class JsonLexer:
     """Follows one JSON value, an object or a string, to its end, and mends on the way what models get wrong.
 
     Mended: raw newlines and tabs inside strings, escapes that JSON does not have, ``True``, ``False`` and
-    ``None``, and a comma before a closing bracket. What was read comes out through ``take``, mended and never
+    ``None``, and a comma before a closing bracket. Numbers that JSON lacks, such as ``-Infinity`` and
+    ``1e999``, are faults. What was read comes out through ``take``, mended and never
     taken back, so it can be passed on while it still grows. ``complete`` says that the value is closed;
     ``fault`` says in words what cannot be mended. Both end the reading. The grammar between the tokens is
     not checked here: parse what came out.
@@ -41,6 +44,21 @@ class JsonLexer:
         while at < end and not self.complete and not self.fault:
             at = self._in_string(text, at) if self._string else self._between(text, at)
         return at
+
+    @property
+    def in_string(self) -> bool:
+        """What is read next belongs to a string."""
+        return self._string
+
+    def close_last_brace(self) -> None:
+        """Closes a value that ends here although its last brace, and nothing else, is missing; otherwise sets
+        ``fault``."""
+        if self._word:
+            self._end_word()
+        if not self.fault and self._stack == ["{"] and not self._comma:
+            self._close("}")
+        elif not self.fault:
+            self.fault = "the arguments are not closed"
 
     def take(self) -> str:
         """What was read since the last call, mended."""
@@ -104,7 +122,7 @@ class JsonLexer:
 
     def _end_word(self) -> None:
         word, self._word = self._word, ""
-        if word[0].isalpha() and word not in _WORDS:
+        if word not in _WORDS and not _is_number(word):
             self.fault = f"unexpected {word[:40]!r}"
             return
         self._end_comma()
@@ -122,3 +140,15 @@ class JsonLexer:
             return
         self._out.append(char)
         self.complete = not self._stack
+
+
+def _is_number(word: str) -> bool:
+    """JSON has such a number, and it is finite for those who read it into a float."""
+    return _NUMBER.fullmatch(word) is not None and (word.lstrip("-").isdecimal() or isfinite(float(word)))
+
+
+def object_in_string(text: str) -> str | None:
+    """The JSON object that ``text`` is, mended; None if it is none."""
+    lexer, text = JsonLexer(), text.strip()
+    whole = text.startswith("{") and lexer.receive_text(text) == len(text) and lexer.complete
+    return lexer.take() if whole else None
