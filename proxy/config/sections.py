@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import fields, replace
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from proxy.config import litellm_keys
 from proxy.config.api_keys import read_api_keys, read_master_key
@@ -86,8 +86,15 @@ class SectionReader:
         kinds = {field.name: field.type for field in fields(defaults)}
         section = defaults
         for key, value in (node.fields(tuple(kinds)) if node else {}).items():
-            section = self._notes.take(section, key, value, _READ_AS[kinds[key]])
+            section = self._notes.take(section, key, value, _reader(kinds[key]))
         return section
+
+
+def _reader(kind: Any) -> Callable[[Node], Any]:
+    """What reads a value of such a type: one of the words where it is a ``Literal``."""
+    if get_origin(kind) is Literal:
+        return lambda node: node.choice(*get_args(kind))
+    return _READ_AS[kind]
 
 
 def _header(node: Node) -> str | None:

@@ -100,10 +100,11 @@ def test_settings() -> None:
     config = from_text(
         STACKSPOT
         + "proxy:\n  correlation: {header: x-id, required: false}\n  timeouts: {idle: 1.5}\n  limits: {max_streams: 7}\n"
-        "  keepalive_s: 3\n  tools: {keep_text: true}\n"
+        "  keepalive_s: 3\n  tools: {keep_text: true, reasoning: show}\n"
     )
     assert ("x-id", False) == (config.correlation.header, config.correlation.required)
     assert (1.5, 5) == (config.timeouts.idle, config.timeouts.connect)
+    assert "show" == config.tools.reasoning
     assert (7, 3, True) == (config.limits.max_streams, config.keepalive_s, config.tools.keep_text)
     assert "given.yaml:6" == config.origins["proxy.timeouts.idle"]
 
@@ -121,6 +122,7 @@ WRONG = {
     "a text for a number": (STACKSPOT + "proxy: {keepalive_s: soon}\n", "given.yaml:4: proxy.keepalive_s: a number is expected here, not 'soon'"),
     "a negative time": (STACKSPOT + "proxy: {keepalive_s: -1}\n", "-1 is too small"),
     "a text for a flag": (STACKSPOT + "proxy: {strict_params: maybe}\n", "true or false is expected here, not 'maybe'"),
+    "a word that is none of those": (STACKSPOT + "proxy: {tools: {reasoning: keep}}\n", "given.yaml:4: proxy.tools.reasoning: one of drop, show is expected here, not 'keep'"),
     "a header's name": (STACKSPOT + "proxy: {correlation: {header: 'a b'}}\n", "a header's name is expected here, not 'a b'"),
     "a list for a mapping": (STACKSPOT + "proxy: []\n", "given.yaml:4: proxy: a mapping is expected here"),
     "a mapping for a list": ("model_list: {}\n", "given.yaml:1: model_list: a list is expected here"),

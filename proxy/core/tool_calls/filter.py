@@ -62,9 +62,9 @@ class ToolCalls:
         "_held",
         "_idle",
         "_in_fence",
-        "_in_other_fence",
         "_lead",
         "_made",
+        "_other_fence",
         "_outbox",
         "_over",
         "_pair",
@@ -119,7 +119,7 @@ class ToolCalls:
         self._fenced = False  # the block is in a code fence
         self._wrecked: CallBlock | None = None  # the first block that could not be read
         self._wreck_ended = False  # by an end marker
-        self._in_other_fence = False
+        self._other_fence = -1  # where the code fence begins that holds a call in another format
 
     def text(self, piece: str) -> None:
         if self._idle and piece and piece[-1] not in LEAD and INTEREST.search(piece) is None:
@@ -188,11 +188,13 @@ class ToolCalls:
             self._release(self._held[: found.end])
             self._held = self._held[found.end :]
             self._in_fence = not self._in_fence
-        else:
+        elif found.kind is Kind.OTHER:
             self._release(self._held[: found.lead])
-            self._held = self._held[found.lead :]
-            self._in_other_fence = found.fenced
-            self._state = self._in_other if found.kind is Kind.OTHER else self._in_other_whole
+            self._held = self._held[found.at :]
+            self._state = self._in_other
+        else:
+            self._other_fence = found.at if found.fenced else -1
+            self._state = self._in_other_whole
         return True
 
     def _in_reasoning(self) -> bool:
@@ -267,9 +269,9 @@ class ToolCalls:
         if len(self._held) > self._policy.max_arguments:
             self._state = self._in_other
             return True
-        if not self._in_other_fence:
+        if self._other_fence < 0:
             return False
-        opened = self._held.index("\n")
+        opened = self._held.index("\n", self._other_fence)
         closing = self._held.find("\n```", opened)
         if closing < 0 or not self._held[closing + 4 :].strip("` \t\r\n"):
             return False
@@ -402,7 +404,7 @@ class ToolCalls:
             self._outbox.reasoning(self._held)
         elif self._state == self._in_other_whole:
             written = fold(self._held).rstrip("`;. \t\r\n")
-            if self._in_other_fence or written.endswith((")", "]", "}")):
+            if self._other_fence >= 0 or written.endswith((")", "]", "}")):
                 self._go(self._in_other)
                 self._in_other()
             else:

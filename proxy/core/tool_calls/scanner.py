@@ -115,7 +115,7 @@ class Scanner:
         if not opened.bare and (dressed := self._marker_behind(folded, at, opened.end, place)) is not None:
             return dressed
         verdict = self._others.names_a_tool(folded, opened, at_end=at_end)
-        return Found(Kind.OTHER, at, at, opened.end) if verdict is Verdict.YES else verdict
+        return Found(Kind.OTHER, lead(folded, at), at, opened.end) if verdict is Verdict.YES else verdict
 
     def _marker_behind(self, folded: str, at: int, opened: int, place: Place) -> Found | Verdict | None:
         """A marker after a bracket or the opener of another format, which is then its dress."""
@@ -154,7 +154,7 @@ class Scanner:
             return Verdict.NO
         if "tool" in language:
             verdict = self._others.names_a_tool(folded, Opened(body), at_end=at_end)
-            return Found(Kind.OTHER, at, at, body) if verdict is Verdict.YES else verdict
+            return Found(Kind.OTHER, lead(folded, at), at, body) if verdict is Verdict.YES else verdict
         if not place.answer_start(folded, at):
             return Verdict.NO
         verdict = self._others.named_call(folded, body, at_end=at_end)
@@ -164,7 +164,7 @@ class Scanner:
                 return opened
             verdict = self._others.names_a_tool(folded, opened, at_end=at_end)
         if verdict in (Verdict.YES, Verdict.WHOLE):
-            return Found(Kind.OTHER_WHOLE, at, at, body, fenced=True)
+            return Found(Kind.OTHER_WHOLE, 0, at, body, fenced=True)
         return verdict
 
     def _bare_name(self, folded: str, place: Place, *, at_end: bool) -> Found | int | None:
@@ -175,9 +175,9 @@ class Scanner:
             return None
         verdict = self._others.named_call(folded, at, at_end=at_end)
         if verdict is Verdict.YES:
-            return Found(Kind.OTHER, at, at, at)
+            return Found(Kind.OTHER, lead(folded, at), at, at)
         if verdict is Verdict.WHOLE:
-            return Found(Kind.OTHER_WHOLE, at, at, at)
+            return Found(Kind.OTHER_WHOLE, 0, at, at)
         return lead(folded, at) if verdict is Verdict.MORE else None
 
 
