@@ -1,6 +1,7 @@
 """``response_format``: an answer that has to be JSON, and may have to fit a schema."""
 
 import json
+import re
 from collections.abc import Mapping
 
 from proxy.core.answer import Answer, Finish
@@ -8,7 +9,8 @@ from proxy.core.call import JsonFormat
 from proxy.core.filters.json_schema import TooMuchToCheck, misfit
 from proxy.errors import FormatNotChecked, FormatNotMet, ProxyError
 
-FENCE = "```"
+TRIES = 16
+"""Brackets of an answer at which JSON is looked for, where the answer as a whole is none."""
 COLLECTED = 1024 * 1024
 """Characters of an answer at most."""
 VALUES = 128 * 1024
@@ -52,9 +54,10 @@ class JsonAnswer:
             self._sink.finish(end)
             return
         written = "".join(self._texts)
-        text = _without_fence(written.strip())
+        text = written.strip()
         cut_short = end.reason in ("length", "content_filter")  # the reason says that it is not whole
         try:
+            text = _without_fence(text) if cut_short else _json_in(text, self._wanted.schema)
             fault = "" if cut_short else _fault(text, self._wanted.schema)
         except TooMuchToCheck:
             self._sink.fail(FormatNotChecked("it would take too long for its size and the schema's"))
@@ -71,19 +74,65 @@ class JsonAnswer:
             self._sink.fail(error)
 
 
-def _without_fence(text: str) -> str:
-    """A text without the code fence round the whole of it."""
-    if not (text.startswith(FENCE) and text.endswith(FENCE)):
+def _json_in(text: str, schema: Mapping[str, object] | None) -> str:
+    """The JSON of an answer: all of it, or the one value in it that is what was asked for, where there are words or a
+    code fence around it. Raises ``TooMuchToCheck``."""
+    _count_values(text)
+    if not text or _is_json(text):
         return text
-    _, newline, inside = text.partition("\n")
-    return inside.rstrip("`").strip() if newline else text
+    bare = _without_fence(text)
+    if bare is text or not _is_json(bare):
+        fitting = [value for value in _values(bare) if not _fault(value, schema)]
+        return fitting[0] if len(fitting) == 1 else bare
+    return bare
+
+
+def _without_fence(text: str) -> str:
+    """A text without the code fence round the whole of it, on lines of its own or not."""
+    fence = _FENCED.fullmatch(text)
+    return fence[1].strip() if fence else text
+
+
+def _values(text: str) -> list[str]:
+    """The objects and arrays that stand among words in a text; none where one may be a part of broken JSON."""
+    found: list[str] = []
+    at = 0
+    for _ in range(TRIES):
+        opening = _BRACKET.search(text, at)
+        if opening is None:
+            return found
+        try:
+            _, at = _DECODER.raw_decode(text, opening.start())
+        except (ValueError, RecursionError):
+            if opening[1]:
+                return []
+            at = opening.end()
+            continue
+        if _KEY_BEFORE.search(text, max(opening.start() - 16, 0), opening.start()) or _GOES_ON.match(text, at):
+            return []
+        found.append(text[opening.start() : at])
+    return []
+
+
+def _count_values(text: str) -> int:
+    """At least as many as there are values in a text. Raises ``TooMuchToCheck``."""
+    values = 1 + sum(map(text.count, ",[{"))
+    if values > VALUES:
+        raise TooMuchToCheck
+    return values
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _fault(text: str, schema: Mapping[str, object] | None) -> str:
     """What is wrong with an answer, in words; empty if nothing is. Raises ``TooMuchToCheck``."""
-    values = 1 + sum(map(text.count, ",[{"))
-    if values > VALUES:
-        raise TooMuchToCheck
+    values = _count_values(text)
     try:
         value = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
@@ -98,3 +147,11 @@ def _fault(text: str, schema: Mapping[str, object] | None) -> str:
 
 def _refuse_constant(name: str) -> object:
     raise ValueError(f"{name} is not JSON")
+
+
+_FENCED = re.compile(r"```(?:[\w+.-]{0,32}[ \t\r]*\n|json(?=[\s{\[\"]))?(.*?)`{3,}", re.DOTALL)
+_BRACKET = re.compile(r"(\{|\[\s*[\[{\"])|\[")
+"""The first group is JSON, broken or not; another bracket may belong to the words."""
+_KEY_BEFORE = re.compile(r"(?:\"\s{0,4}:|[,\[{])\s{0,8}\Z")
+_GOES_ON = re.compile(r"\s*[\]},\"]")
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
