@@ -106,9 +106,10 @@ class Turn:
         self._given = Usage(0, 0)
 
     def repeats(self, error: ProxyError) -> bool:
-        """The request may be sent again after ``error``: nothing was generated, nothing went out, and the
-        upstream does not remember it."""
-        return error.repeatable and self._untold and not self.round_events
+        """The request may be sent again after ``error``: nothing was generated, the upstream does not remember it, and
+        nothing went out, or what failed is a repair, which is then asked for again."""
+        repeatable = self._untold or (self._correction is not None and self._exchange.repeatable)
+        return error.repeatable and repeatable and not self.round_events
 
     def moves_on(self, error: ProxyError) -> bool:
         """The request may be sent to another model after ``error``."""
@@ -164,6 +165,8 @@ class Turn:
         shrunk prompt, that failed is sent again; nothing else is kept of the rounds before. Not once the turn is
         committed. ``served`` is asked at the end, for what only the server knows."""
         if self._upstream is not None and not self._resumes(upstream):
+            if self.committed and self._correction is not None:
+                raise self._correction  # this upstream speaks another dialect, and a part of the answer went out
             self._rendering = self._render(self.call)
             self.calls.clear()
             self._known.clear()
