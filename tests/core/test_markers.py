@@ -101,7 +101,7 @@ PROSE = {
     "no marker": "Hello, world.\nBye.",
     "no name": f"{S}\nis how a call begins",
     "the marker in a sentence": f"The marker {S} opens a call.",
-    "the marker at the end of a sentence": f"A call begins with {S}",
+    "the marker at the end of a sentence": f"A call begins with {S}.",
     "half a marker at the end": "x\nFUNCTION_CAL",
     "half a marker, then something else": "x\nFUNCTION_CALL of duty",
     "an end marker alone": f"x\n{E}\ny",

@@ -256,7 +256,7 @@ PROSE = {
     "the marker in a sentence": f"The marker {S} opens a call.",
     "in backticks": f"The marker `{S}` opens a call, `{E}` closes it.",
     "before the end of a sentence": f"A call is opened by {S}.",
-    "at the end": f"A call is opened by {S}",
+    "at the end, in backticks": f"A call is opened by `{S}`",
     "both markers": f"Between {S} and {E} is the call.",
     "lower case": "A function call starts with its name; the function call start is a marker.",
     "code with such a name": "function callStart() {\n  return 1;\n}",
@@ -303,6 +303,7 @@ def test_nonced_markers_in_any_dress(case: str) -> None:
 HELD = {
     "the text ends behind the marker": f"Let me see.\n{S}",
     "the text ends behind the marker's line": f"Let me see.\n{S}\n",
+    "the text ends behind a marker on its line": f"Let me see.{S}",
     "the text ends inside the name": f"Let me see.\n{S}\ngo_",
     "the text ends inside the name, on the line": f"Let me see.{S} go_",
     "the text ends behind the name": f"Let me see.{S}\ngo_to",

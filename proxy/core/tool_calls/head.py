@@ -86,7 +86,7 @@ class HeadReader:
             return MORE
         at = _BEFORE_NAME.match(folded, at).end()  # type: ignore[union-attr]  # it may be empty
         if at == len(folded):
-            if at_end and own_line:
+            if at_end and (own_line or not folded.strip()):
                 return Head(Form.UNREADABLE, at, fault="the text ends behind the start marker", doubtful=True)
             return MORE
         if folded[at] == "{" or (folded[at] == "[" and folded[at + 1 :].lstrip()[:1] == "{"):

@@ -33,7 +33,7 @@ OBJECT_LIMIT = 2048
 
 _TAG = re.compile(r"<[|]?[ \t]?([a-z_][\w▁.:|-]{0,63})")
 _TAG_BEGUN = re.compile(r"<[|]?[ \t]?(?:[a-z_][\w▁.:|-]{0,63})?\Z")
-_TAG_OF_A_CALL = re.compile(r"tool|function|invoke|call|python_tag|channel|dsml|action")
+_TAG_OF_A_CALL = re.compile(r"tool|function|invoke|call|python|channel|dsml|action|^start|^open")
 _BRACKETED = ("[tool_calls]", "[tool_call]", "[tool_request]", "[function_call]", "[function_calls]", "[tool]")
 _ACTION = re.compile(r"action[*_ \t]*:[*_ \t]*")
 _ACTION_BEGUN = re.compile(r"a(?:\Z|c(?:\Z|t(?:\Z|i(?:\Z|o(?:\Z|n[*_ \t]*\Z)))))|action[*_ \t]*:[*_ \t]*\Z")
@@ -41,13 +41,14 @@ _LIST_OF_OBJECTS = re.compile(r"\[\s{0,64}\{")
 _LIST_BEGUN = re.compile(r"\[\s{0,64}\Z")
 _IDENTIFIER = re.compile(r"\b(?:id|call_id|tool_call_id|index)\s*=\s*[\"'][^\"'\n]{0,64}[\"']")
 _TOKEN = re.compile(r"\{|[^\W_][\w.:/-]*")
+_DOTS = re.compile(r"[.:/]")
 _PIECES = re.compile(r"[._:/-]+")
 _STRUCTURE = re.compile(
     r"""
     tools? | calls? | functions? | functools | invoke | name | type | use | begin | section | sep | start | id | index
     | to | json | python | py | commentary | message | constrain | channel | recipient | default | api | print | action
     | dsml | xml | code | assistant | request | arguments | args | tag | execute | server | mcp | minimax | seed
-    | longcat | antml | multi | parallel | input | parameters? | param | [0-9]+
+    | open | longcat | antml | multi | parallel | input | parameters? | param | [0-9]+
     """,
     re.VERBOSE,
 )
@@ -136,10 +137,11 @@ class OtherFormats:
     def is_tool(self, token: str) -> bool:
         """``token`` is the name of a tool, also as a part of a dotted name."""
         name = token.rstrip(".:/-")
-        return name in self._names or any(piece in self._names for piece in re.split(r"[.:/]", name))
+        ends = [0, *(dot.end() for dot in _DOTS.finditer(name))]
+        return any(name[at:] in self._names or _DOTS.split(name[at:], 1)[0] in self._names for at in ends)
 
     def _may_become_a_tool(self, token: str) -> bool:
-        last = re.split(r"[.:/]", token)[-1]
+        last = _DOTS.split(token)[-1]
         return any(name.startswith((token, last)) for name in self._names)
 
     def _tag(self, folded: str, at: int, *, line_start: bool) -> Opened | Verdict:
