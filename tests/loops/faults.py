@@ -74,9 +74,32 @@ FAULTS: dict[str, Callable[[MadeCall], str]] = {
     "a fence": lambda call: f"```json\n{clean(call)}\n```",
     "wrong case of the name": lambda call: block(call.name.title(), call.text),
     "arguments as a string": lambda call: block(call.name, json.dumps(call.text)),
+    "a colon behind the marker": lambda call: clean(call).replace(S, f"{S}:"),
+    "the name on the marker's line": lambda call: f"{S} {call.name}\narguments: {call.text}\n{E}",
+    "all on one line": lambda call: f"{S} {call.name} arguments: {call.text} {E}",
+    "another label": lambda call: clean(call).replace("arguments:", "**args:**"),
+    "a labelled name": lambda call: clean(call).replace(f"\n{call.name}\n", f"\nname: `{call.name}`\n"),
+    "one object": lambda call: f'{S}\n{{"name": "{call.name}", "parameters": {call.text}}}\n{E}',
+    "markers in backticks": lambda call: clean(call).replace(S, f"`{S}`").replace(E, f"`{E}`"),
+    "bold markers": lambda call: clean(call).replace(S, f"**{S}**").replace(E, f"**{E}**"),
+    "escaped markers": lambda call: clean(call).replace("_CALL_", "\\_CALL\\_"),
+    "lower case": lambda call: clean(call).replace(S, S.lower()).replace(E, E.lower()),
+    "words on the marker's line": lambda call: f"Let me check.{clean(call)}",
+    "reasoning first": lambda call: f"<think>\nNot {block('search', '{}')}\n</think>\n\n{clean(call)}",
+    "name(arguments)": lambda call: f"{S}\n{call.name}({call.text})\n{E}",
+    "a comment behind": lambda call: block(call.name, f"{call.text}; // as asked"),
+    "a missing last brace": lambda call: block(call.name, call.text[:-1]),
+    "apostrophes for quotes": lambda call: block(call.name, repr(call.arguments)),
+    "ends inside the name": lambda call: f"Well.\n{S}\n{call.name[:4]}",
     "Python's literals": lambda call: block(call.name, call.text.replace("true", "True").replace("false", "False")),
 }
 UNREADABLE = ("unescaped quote", "cut off in the middle")
+OTHER_FORMATS: dict[str, Callable[[MadeCall], str]] = {
+    "Hermes": lambda call: f'<tool_call>\n{{"name": "{call.name}", "arguments": {call.text}}}\n</tool_call>',
+    "JSON as the whole answer": lambda call: f'```json\n{{"tool": "{call.name}", "parameters": {call.text}}}\n```',
+    "a question behind a fence": lambda call: f"```\n{clean(call)}\n```\nShall I go on?",
+}
+"""What a model is asked about. Once asked for the block it writes one, with the faults above."""
 
 
 @dataclass(frozen=True)
@@ -96,10 +119,10 @@ def some_step(dice: random.Random, *, fault_rate: float, repair_fault_rate: floa
         return Step((first, second), clean(first) + dice.choice(["", "\n"]) + clean(second), "")
     return Step(
         (first,),
-        _faulty(first, dice) if dice.random() < fault_rate else clean(first),
-        _faulty(first, dice) if dice.random() < repair_fault_rate else clean(first),
+        _faulty(first, dice, FAULTS | OTHER_FORMATS) if dice.random() < fault_rate else clean(first),
+        _faulty(first, dice, FAULTS) if dice.random() < repair_fault_rate else clean(first),
     )
 
 
-def _faulty(call: MadeCall, dice: random.Random) -> str:
-    return FAULTS[dice.choice(list(FAULTS))](call)
+def _faulty(call: MadeCall, dice: random.Random, faults: dict[str, Callable[[MadeCall], str]]) -> str:
+    return faults[dice.choice(list(faults))](call)

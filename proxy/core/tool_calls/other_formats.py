@@ -48,7 +48,7 @@ _STRUCTURE = re.compile(
     tools? | calls? | functions? | functools | invoke | name | type | use | begin | section | sep | start | id | index
     | to | json | python | py | commentary | message | constrain | channel | recipient | default | api | print | action
     | dsml | xml | code | assistant | request | arguments | args | tag | execute | server | mcp | minimax | seed
-    | open | longcat | antml | multi | parallel | input | parameters? | param | [0-9]+
+    | open | analysis | longcat | antml | multi | parallel | input | parameters? | param | [0-9]+
     """,
     re.VERBOSE,
 )
