@@ -246,7 +246,7 @@ async def test_nothing_is_sent_again_once_the_upstream_has_begun_to_answer(slept
 
 
 async def test_a_fallback_that_cannot_take_the_request_is_passed_over(slept: list[float]) -> None:
-    refused = [PassedOn("too many tokens", status=400, type=None, code=None, param=None)]
+    refused = [PassedOn("too many tokens", status=400, fields={})]
     run = Run({"a1": [SILENT], "b1": [InvalidRequest("n")]}, {"a": ["a1"], "b": ["b1"], "c": ["c1"]}, {"a": ["b", "c"]})
     await run()
     assert ["a1", "b1", "c1"] == run.tried

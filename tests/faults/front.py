@@ -24,7 +24,7 @@ model_list:
     litellm_params: {{model: openai/gpt-4, api_base: "{url}/v1", api_key: os.environ/KEY}}
 router_settings: {{num_retries: 1, allowed_fails: 1000000}}
 """
-HASTE = {"BACKOFF_S": "0.02", "PAUSE_S": "0.05"}
+HASTE = {"BACKOFF_S": "0.02", "PAUSE_S": "0.05", "RENEWAL_S": "0"}
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 The environment makes it quick enough for tests: BACKOFF_S is the longest wait before a retry that no
 Retry-After asks for, PAUSE_S the pause
-after StackSpot's 429, LOOK_EVERY_S how exactly time-outs are kept, IDLE_S how long callers' connections are. HANDOVER=off takes the short way from read to write away.
+after StackSpot's 429, RENEWAL_S the least time between renewals after refusals, LOOK_EVERY_S how exactly time-outs are kept, IDLE_S how long callers' connections are. HANDOVER=off takes the short way from read to write away.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ import structlog
 
 from proxy import cli
 from proxy.commands import serve as serving
-from proxy.dispatch import attempts, budget, transport
+from proxy.dispatch import attempts, budget, credentials, transport
 from proxy.dispatch.quota import pace
 from proxy.server import connection, run, watchdog
 
@@ -30,6 +30,8 @@ def hasten() -> None:
         attempts._Tries._delay = lambda *given: wait if (wait := delay(*given)) >= 1 else min(wait, float(backoff))  # type: ignore[method-assign]
     if pause := os.environ.get("PAUSE_S"):
         pace.PAUSE_S = pace.LONGEST_PAUSE_S = float(pause)
+    if renewal := os.environ.get("RENEWAL_S"):
+        credentials.ClientCredentials.__init__.__kwdefaults__["renewal_interval"] = float(renewal)  # type: ignore[index]
     if look := os.environ.get("LOOK_EVERY_S"):
         watchdog.LOOK_EVERY_S = float(look)
     if idle := os.environ.get("IDLE_S"):

@@ -37,8 +37,8 @@ TEXT = "Olá, mundo! Tudo bem com você hoje? " * 16
 AT_ONCE = {"text": TEXT, "interval_s": 0}
 SLOWLY = {"text": TEXT, "interval_s": 0.05}
 FAILED = ("upstream.failed", "upstream.retried")
-TRUNCATED, UNREACHABLE = "upstream_truncated", "upstream_unreachable"
-REASONS = {TRUNCATED: TRUNCATED, UNREACHABLE: "upstream_error", None: "complete"}
+TRUNCATED, DISCONNECTED = "upstream_truncated", "upstream_disconnected"
+REASONS = {TRUNCATED: TRUNCATED, DISCONNECTED: "upstream_error", None: "complete"}
 Toxics = Sequence[tuple[Direction, Toxic]]
 WAYS = [("agent", True), ("gpt", True), ("gpt", False)]
 
@@ -108,9 +108,9 @@ UPSTREAM: Mapping[str, tuple[Toxics, dict[str, Any], str | None, int]] = {
     "slicer of requests": ([("up", slicer(50, 0.001))], AT_ONCE, None, 1),
     "slow_close": ([("down", slow_close(0.3))], AT_ONCE, None, 1),
     "limit_data": ([("down", limit_data(900))], AT_ONCE, TRUNCATED, 1),
-    "limit_data in the headers": ([("down", limit_data(20))], AT_ONCE, UNREACHABLE, 2),
-    "limit_data of requests": ([("up", limit_data(100))], AT_ONCE, UNREACHABLE, 0),
-    "timeout": ([("down", timeout(0.2))], AT_ONCE, UNREACHABLE, 2),
+    "limit_data in the headers": ([("down", limit_data(20))], AT_ONCE, DISCONNECTED, 1),
+    "limit_data of requests": ([("up", limit_data(100))], AT_ONCE, DISCONNECTED, 0),
+    "timeout": ([("down", timeout(0.2))], AT_ONCE, DISCONNECTED, 1),
     "reset_peer": ([("down", reset_peer(0.3))], SLOWLY, TRUNCATED, 1),
 }  # fmt: skip
 FAR = [(name, *way) for name in UPSTREAM for way in WAYS if (name, *way) != ("reset_peer", "gpt", False)]

@@ -40,6 +40,7 @@ proxy:
 """
 CALL = 'FUNCTION_CALL_START\nget_weather\narguments: {"city": "Recife"}\nFUNCTION_CALL_END'
 BROKEN = 'FUNCTION_CALL_START\nget_weather\narguments: {"city": "planted-answer "old" town"}\nFUNCTION_CALL_END'
+HERMES = '<tool_call>{"name": "get_weather", "arguments": {"city": "planted-answer"}}</tool_call>'
 ECHO = {"status": 422, "body": {"code": "E_1", "details": f"user_prompt: {QUESTION!r} is not welcome"}}
 TOOLS = [{"type": "function", "function": WEATHER_TOOL["function"] | {"description": "planted-description of it"}}]  # type: ignore[operator]
 HISTORY = [
@@ -69,6 +70,7 @@ CASES: dict[str, Case] = {
     "a-history": Case(200, ({"text": ANSWER},), {"messages": HISTORY, "tools": TOOLS, "metadata": {"a": "planted"}}),
     "a-call": Case(200, ({"text": CALL},), {"tools": TOOLS}),
     "a-broken-call": Case(200, ({"text": BROKEN}, {"text": CALL}), {"tools": TOOLS}),
+    "a-call-in-another-format": Case(200, ({"text": HERMES}, {"text": CALL}), {"tools": TOOLS}),
     "broken-twice": Case(502, ({"text": BROKEN}, {"text": BROKEN}), {"tools": TOOLS}, streamed=False),
     "no-json": Case(502, ({"text": ANSWER},) * 2, {"response_format": {"type": "json_object"}}, streamed=False),
     "relayed": Case(200, ({"text": ANSWER},), model="gpt"),
@@ -84,7 +86,7 @@ CASES: dict[str, Case] = {
     "provider-s-echo": Case(400, ({"status": 400, "body": {"error": {"message": f"what is {QUESTION}?"}}},), model="gpt"),
     "limited": Case(429, ({"refuse": "credit"},)),
     "silent": Case(504, ({"before_status_s": 30},)),
-    "forbidden": Case(502, ({"refuse": "forbidden"},)),
+    "forbidden": Case(502, ({"refuse": "forbidden", "repeat": True},)),
     "no-such-model": Case(404, model="none"),
     "a-made-up-role": Case(400, fields={"messages": [{"role": "planted-role", "content": QUESTION}]}),
     "an-unknown-tool": Case(400, fields={"tools": TOOLS, "tool_choice": {"type": "function", "function": {"name": "planted_tool"}}}),

@@ -178,7 +178,7 @@ def test_a_repair_is_a_span_with_its_own_tokens(
 
 
 FAILURES: dict[str, tuple[dict[str, Any], str]] = {
-    "refused": ({"refuse": "forbidden"}, "upstream_forbidden"),
+    "refused": ({"refuse": "forbidden", "repeat": True}, "upstream_forbidden"),
     "truncated": ({"deltas": ["One ", "two "], "cut": {"how": "clean", "after": 2}}, "upstream_truncated"),
     "broken off": ({"deltas": ["One ", "two "], "cut": {"how": "close", "after": 2}}, "upstream_truncated"),
     "an error inside": ({"deltas": ["One "], "error": {"form": "type", "after": 1}}, "upstream_stream_error"),

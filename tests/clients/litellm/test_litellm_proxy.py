@@ -80,7 +80,7 @@ def test_stream(client: OpenAI, stand_in: StandIn, correlation_id: str) -> None:
         pieces = [(monotonic(), text) for chunk in stream if (text := chunk.choices[0].delta.content)]
     assert "".join(text for _, text in pieces) == "".join(words)
     assert pieces[-1][0] - pieces[0][0] > 0.5
-    assert len(stand_in.requests(correlation_id)) == 1
+    assert len(stand_in.requests(correlation_id)) in (1, 2)  # the second with a new login
 
 
 def test_tool(client: OpenAI, correlation_id: str) -> None:
@@ -108,7 +108,7 @@ def test_refusal(client: OpenAI, stand_in: StandIn, correlation_id: str) -> None
     with pytest.raises(openai.APIStatusError, match="not shared with the proxy's StackSpot client") as raised:
         client.chat.completions.create(**ASKED)
     assert raised.value.status_code == 502
-    assert len(stand_in.requests(correlation_id)) == 1
+    assert len(stand_in.requests(correlation_id)) in (1, 2)  # the second with a new login
 
 
 def test_missing_correlation_id(litellm: str) -> None:

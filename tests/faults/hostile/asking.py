@@ -22,7 +22,7 @@ MODELS = [("agent", True), ("agent", False), ("gpt", True), ("gpt", False)]
 def start(upstream: Upstream, folder: Path, retries: int = 0) -> Proxy:
     (folder / "config.yaml").write_text(CONFIG.format(url=upstream.url, retries=retries), encoding="utf-8")
     here = {"STACKSPOT_IDM_URL": upstream.url, "STACKSPOT_API_URL": upstream.url}
-    return Proxy(env=CREDENTIALS | here, cwd=folder)
+    return Proxy(env=CREDENTIALS | here | {"RENEWAL_S": "0"}, cwd=folder, module="tests.faults.telling")
 
 
 def ask(proxy: Proxy, caller: str, model: str = "gpt", streamed: bool = False, text: str = "Hi") -> httpx.Response:
