@@ -18,6 +18,8 @@ from tests.cli.terminal import Terminal
 from tests.conftest import Launch
 from tests.support.processes import CREDENTIALS, ROOT, Proxy, StandIn
 
+pytestmark = pytest.mark.slow
+
 KEYS = ["output", "provider", "model", "usage", "latency_ms", "correlation_id"]
 SLOW = {"text": "One two three four five six seven eight nine ten", "interval_s": 0.3}
 

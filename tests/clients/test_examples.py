@@ -15,6 +15,8 @@ from tests.clients.environments import environment, plain_environment
 from tests.clients.node.example import EXAMPLES, prepared
 from tests.support.processes import Proxy, StandIn
 
+pytestmark = pytest.mark.slow
+
 CALL = {"text": 'FUNCTION_CALL_START\nget_weather\narguments: {"city": "Recife"}\nFUNCTION_CALL_END', "interval_s": 0}
 WORDS = [f"{number} " for number in range(20)]
 ANSWER = {"deltas": WORDS, "interval_s": 0.05}

@@ -25,6 +25,8 @@ from tests.core.test_turn import AGENT
 from tests.support.answers import Notes
 from tests.support.calls import a_call
 
+pytestmark = pytest.mark.slow
+
 S, E = "FUNCTION_CALL_START", "FUNCTION_CALL_END"
 FIXTURES = list(load_fixtures())
 FAMILIES = sorted({fixture.family for fixture in FIXTURES})

@@ -17,6 +17,8 @@ from proxy.core.upstreams.stackspot_errors import refusal as stackspot_refusal
 from proxy.core.upstreams.stackspot_stream import StackSpotReader
 from tests.support.answers import Notes
 
+pytestmark = pytest.mark.slow
+
 ANY = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.text(max_size=4),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),

@@ -23,6 +23,8 @@ from tests.core.test_forgery import answer
 from tests.core.test_reader_properties import ANY, objects, seldom
 from tests.support.calls import WEATHER
 
+pytestmark = pytest.mark.slow
+
 AGENT, PROVIDER = StackSpot("m", "01AGENT", b"secret"), OpenAI("m", "gpt")
 USER = {"role": "user", "content": "Hi"}
 

@@ -16,6 +16,8 @@ from tests.support.processes import CREDENTIALS, Proxy, StandIn
 from tests.support.provider.certificate import self_signed
 from tests.support.provider.process import Provider
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def alone(launch: Launch, tmp_path_factory: pytest.TempPathFactory) -> tuple[Proxy, StandIn]:

@@ -13,6 +13,8 @@ from tests.conftest import Launch
 from tests.support.chat import PATH, body
 from tests.support.processes import Proxy, StandIn
 
+pytestmark = pytest.mark.slow
+
 AGENTS = """\
 model_list:
   - model_name: bad

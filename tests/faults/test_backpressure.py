@@ -13,6 +13,8 @@ from tests.faults.leaver import Leaver
 from tests.faults.upstream import Beside, Steps, Upstream
 from tests.faults.wire import CHUNKS, LAST, STACKSPOT, Wire, chunk
 
+pytestmark = pytest.mark.slow
+
 MB = 2**20
 STREAMS = 6
 TO_GIVE = 100 * MB

@@ -14,6 +14,8 @@ from tests.faults.upstream import Steps, Upstream
 from tests.faults.wire import JSON, LAST, STACKSPOT, chunk, head
 from tests.support.chat import WEATHER_TOOL
 
+pytestmark = pytest.mark.slow
+
 QUOTA = "proxy: {quota: {requests_per_minute: 100000, max_concurrent: 1, queue_timeout: 60}}\n"
 UNREADABLE = 'FUNCTION_CALL_START\nget_weather\narguments: {"city": "the "old" town"}\nFUNCTION_CALL_END'
 COMING_BACK = head(JSON, "503 Unavailable", "content-length: 0", "retry-after: 30")

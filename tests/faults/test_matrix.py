@@ -13,6 +13,8 @@ from tests.faults.table import Table
 from tests.faults.upstream import Upstream
 from tests.faults.wire import WAYS, Way
 
+pytestmark = pytest.mark.slow
+
 FAILED = ("upstream.failed", "upstream.retried", "request.rejected")
 QUICK = "proxy: {timeouts: {first_token: 0.5, idle: 0.5}}\n"
 

@@ -10,6 +10,8 @@ from tests.faults.front import Front, Scripts, front_of
 from tests.faults.upstream import Steps, Upstream
 from tests.faults.wire import JSON, LAST, STACKSPOT, chunk, head
 
+pytestmark = pytest.mark.slow
+
 MB = 2**20
 PROMPT = [{"role": "user", "content": "word " * 50_000}]
 WARM, MEASURED = 20, 100

@@ -8,6 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.faults.caller import Told, ask
 from tests.faults.front import Front, Scripts, front_of
 from tests.faults.ground import never_faked
@@ -15,6 +17,8 @@ from tests.faults.leaver import Leaver
 from tests.faults.upstream import Steps, Upstream
 from tests.faults.wire import CHUNKS, LAST, STACKSPOT, chunk
 from tests.support.chat import WEATHER_TOOL
+
+pytestmark = pytest.mark.slow
 
 CALL = 'FUNCTION_CALL_START\nget_weather\narguments: {"city": "Rome"}\nFUNCTION_CALL_END'
 UNREADABLE = CALL.replace("Rome", 'the "old" town')

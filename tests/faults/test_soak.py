@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.faults.soak import soak
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_few_hundred_streams(tmp_path: Path) -> None:

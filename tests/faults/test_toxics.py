@@ -27,6 +27,8 @@ from tests.faults.upstream import Beside
 from tests.support.processes import CREDENTIALS, Proxy, StandIn
 from tests.support.provider.process import Provider
 
+pytestmark = pytest.mark.slow
+
 CONFIG = """\
 model_list:
   - {{model_name: agent, litellm_params: {{model: stackspot/agent, api_base: "{agent}"}}}}

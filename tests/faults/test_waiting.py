@@ -19,6 +19,8 @@ from tests.faults.wire import CHUNKS, JSON, LAST, STACKSPOT, chunk, head
 from tests.support.chat import WEATHER_TOOL
 from tests.support.processes import CREDENTIALS, Proxy
 
+pytestmark = pytest.mark.slow
+
 CONFIG = """\
 model_list:
   - {{model_name: held, litellm_params: {{model: stackspot/held, client_id: a}}}}

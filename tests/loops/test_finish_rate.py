@@ -8,6 +8,8 @@ import pytest
 from tests.loops.faults import FAULTS, OTHER_FORMATS, UNREADABLE, clean, some_call
 from tests.loops.finish_rate import measure
 
+pytestmark = pytest.mark.slow
+
 
 async def test_finish_rate() -> None:
     found = await measure()

@@ -16,6 +16,8 @@ from tests.support.processes import CREDENTIALS, Proxy, StandIn
 from tests.support.provider.process import Provider
 from tests.support.redis_server import RedisServer
 
+pytestmark = pytest.mark.slow
+
 CONFIG = """\
 model_list:
   - model_name: m

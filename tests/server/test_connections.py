@@ -19,6 +19,8 @@ from tests.support.chat import PATH, ask, body
 from tests.support.processes import CREDENTIALS, Proxy, StandIn
 from tests.support.provider.certificate import self_signed
 
+pytestmark = pytest.mark.slow
+
 FEW = STACKSPOT + "proxy: {limits: {max_connections: 3}}\n"
 RESERVE = 16
 HEALTH = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n"

@@ -12,6 +12,8 @@ from tests.support.chat import PATH, body
 from tests.support.processes import Proxy, StandIn
 from tests.support.provider.process import Provider
 
+pytestmark = pytest.mark.slow
+
 MODELS = """\
 model_list:
   - model_name: agent

@@ -16,6 +16,8 @@ from tests.support.chat import PATH, WEATHER_TOOL, ask, frames, stream
 from tests.support.processes import Proxy, StandIn
 from tests.support.provider.process import Provider
 
+pytestmark = pytest.mark.slow
+
 CONFIG = """\
 model_list:
   - model_name: chat

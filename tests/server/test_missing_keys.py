@@ -12,6 +12,8 @@ from tests.conftest import Launch
 from tests.server.test_process import run
 from tests.support.processes import CREDENTIALS, Proxy
 
+pytestmark = pytest.mark.slow
+
 
 def status(proxy: Proxy, key: str = "", path: str = "/v1/models") -> int:
     headers = {"authorization": f"Bearer {key}"} if key else {}

@@ -16,6 +16,8 @@ from tests.support.processes import CREDENTIALS, Proxy, StandIn
 from tests.support.provider.process import Provider
 from tests.support.redis_server import RedisServer
 
+pytestmark = pytest.mark.slow
+
 MINUTE_S = 4.0
 QUOTA = """\
 model_list:

@@ -15,6 +15,8 @@ from tests.conftest import Launch
 from tests.support.chat import PATH, ask, body, frames, text_of
 from tests.support.processes import Proxy, StandIn
 
+pytestmark = pytest.mark.slow
+
 CONFIG = """\
 model_list:
   - model_name: m

@@ -9,6 +9,8 @@ from tests.conftest import Launch
 from tests.support.chat import PATH, body
 from tests.support.provider.process import Provider
 
+pytestmark = pytest.mark.slow
+
 CONFIG = """\
 model_list:
   - model_name: m

@@ -23,6 +23,8 @@ from tests.conftest import Launch
 from tests.support.chat import PATH, ask, body
 from tests.support.processes import CREDENTIALS, Process, Proxy, StandIn
 
+pytestmark = pytest.mark.slow
+
 SOON_S = 8
 """Shorter than every limit that would end the wait itself, and long for a busy machine."""
 PROCESS_1 = ["unshare", "--map-root-user", "--pid", "--fork", "--kill-child"]

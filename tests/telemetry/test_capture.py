@@ -21,6 +21,8 @@ from tests.support.processes import CREDENTIALS, Process, Proxy, StandIn
 from tests.support.provider.process import Provider
 from tests.telemetry.conftest import MODELS, PLANTED_KEY
 
+pytestmark = pytest.mark.slow
+
 CAPTURE = "proxy: {capture: captured}\n"
 SAID = "Planted words, twelve of them, that nobody else is meant to read."
 CALL = 'FUNCTION_CALL_START\nget_weather\narguments: {"city": "Recife"}\nFUNCTION_CALL_END'

@@ -27,6 +27,8 @@ from tests.support.processes import CREDENTIALS, Proxy, StandIn
 from tests.support.provider.process import Provider
 from tests.telemetry.conftest import MODELS, PLANTED_KEY
 
+pytestmark = pytest.mark.slow
+
 RECORDS = "proxy: {run_records: runs/}\n"
 CALL = 'FUNCTION_CALL_START\nget_weather\narguments: {"city": "Recife"}\nFUNCTION_CALL_END'
 SOON_S = 3.0  # a second is promised; the machine may be busy

@@ -18,6 +18,8 @@ from tests.support.collector import Collector
 from tests.support.processes import CREDENTIALS, ROOT
 from tests.telemetry.conftest import SOON
 
+pytestmark = pytest.mark.slow
+
 CONFIG = Config(models=(Model("m", "openai", "m"),))
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 IMPORTED = """\

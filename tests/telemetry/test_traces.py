@@ -11,6 +11,8 @@ from tests.support.processes import Proxy, StandIn
 from tests.support.provider.process import Provider
 from tests.telemetry.conftest import SOON
 
+pytestmark = pytest.mark.slow
+
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = "00f067aa0ba902b7"
 BROKEN = 'FUNCTION_CALL_START\nget_weather\narguments: {"city": "the "old" town"}\nFUNCTION_CALL_END'

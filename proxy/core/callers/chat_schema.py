@@ -21,7 +21,7 @@ _STOP = [
     {"type": "array", "maxItems": 4, "items": {"type": "string", "maxLength": 1024}},
 ]
 RawObject = Annotated[Raw, Meta(extra_json_schema={"anyOf": [_OBJECT, _NULL]})]
-RawList = Annotated[Raw, Meta(extra_json_schema={"anyOf": [{"type": "array", "items": {"type": "string"}}, _NULL]})]
+RawList = Annotated[Raw, Meta(extra_json_schema={"anyOf": [{"type": "array"}, _NULL]})]
 RawChoice = Annotated[Raw, Meta(extra_json_schema={"anyOf": [{"type": "string"}, _OBJECT, _NULL]})]
 RawStop = Annotated[Raw, Meta(extra_json_schema={"anyOf": [*_STOP, _NULL]})]
 """What these values are, for the OpenAPI document."""

@@ -14,6 +14,8 @@ from tests.faults.hostile.conftest import calm
 from tests.faults.hostile.wire import BODY, CHUNKED, chunks, connected, request, send
 from tests.support.processes import Proxy
 
+pytestmark = pytest.mark.slow
+
 MB = 2**20
 GZIP, DEFLATE = "content-encoding: gzip", "content-encoding: deflate"
 

@@ -10,6 +10,8 @@ from tests.faults.hostile.conftest import calm, logged
 from tests.faults.hostile.wire import BODY, CHUNKED, STREAM, chunks, connected, request, send
 from tests.support.processes import Proxy, StandIn
 
+pytestmark = pytest.mark.slow
+
 MODELS = "GET /v1/models HTTP/1.1"
 
 NO_HTTP = {

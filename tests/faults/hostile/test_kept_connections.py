@@ -11,6 +11,8 @@ from tests.faults.hostile.asking import MODELS, REST_S, ask, is_answer_of, start
 from tests.faults.hostile.upstream import CLOSE, Request, Script, Upstream, fixed, whole
 from tests.support.processes import Proxy
 
+pytestmark = pytest.mark.slow
+
 
 def followed_by(extra: bytes | None, after: float | None) -> Script:
     """The right response, and then ``extra`` (the same response without it): in the same write, or ``after`` so many

@@ -10,6 +10,8 @@ from tests.faults.hostile.asking import REST_S, ask, is_answer_of, start
 from tests.faults.hostile.upstream import CLOSE, RESET, Request, Script, Upstream, whole
 from tests.support.processes import Proxy
 
+pytestmark = pytest.mark.slow
+
 ENDS = {"close": CLOSE, "reset": RESET}
 
 
