@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,8 +30,24 @@ SOON_S = 8
 PROCESS_1 = ["unshare", "--map-root-user", "--pid", "--fork", "--kill-child"]
 
 
-def start(cwd: Path, *arguments: str, module: str = "proxy", within: Sequence[str] = (), **env: str) -> Process:
-    return Process([*within, sys.executable, "-m", module, *arguments], CREDENTIALS | {"PROXY_PORT": "0"} | env, cwd)
+Start = Callable[..., Process]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts the proxy without waiting until it serves; it is gone after the test."""
+    started: list[Process] = []
+
+    def run(*arguments: str, module: str = "proxy", within: Sequence[str] = (), **env: str) -> Process:
+        command = [*within, sys.executable, "-m", module, *arguments]
+        started.append(Process(command, CREDENTIALS | {"PROXY_PORT": "0"} | env, tmp_path))
+        return started[-1]
+
+    yield run
+    for process in started:
+        if process.process.poll() is None:
+            process.process.kill()
+            process.wait()
 
 
 def ends(process: Process, seconds: float = SOON_S) -> int:
@@ -39,7 +55,6 @@ def ends(process: Process, seconds: float = SOON_S) -> int:
     try:
         return process.wait(seconds)
     except subprocess.TimeoutExpired:
-        process.process.kill()
         pytest.fail(f"still there after {seconds} s:\n{process.output}")
 
 
@@ -77,13 +92,13 @@ def silent_server() -> Iterator[tuple[str, threading.Event]]:
 
 @pytest.mark.parametrize("process_1", [False, True], ids=["a process", "process 1"])
 @pytest.mark.parametrize("hang_up_first", [False, True], ids=["SIGTERM", "SIGHUP, SIGTERM"])
-def test_sigterm_while_modules_are_imported(tmp_path: Path, process_1: bool, hang_up_first: bool) -> None:
+def test_sigterm_while_modules_are_imported(start: Start, process_1: bool, hang_up_first: bool) -> None:
     """The kernel gives process 1 of a container no signal that it has no handler for."""
     if process_1:
         tried = subprocess.run([*PROCESS_1, "true"], capture_output=True, text=True, check=False)
         if tried.returncode:
             pytest.skip(f"no namespace of one's own here: {tried.stderr}")
-    process = start(tmp_path, module="tests.support.slow_start", within=PROCESS_1 if process_1 else ())
+    process = start(module="tests.support.slow_start", within=PROCESS_1 if process_1 else ())
     process.wait_for("importing")
     root = psutil.Process(process.process.pid)
     target = root.children()[0] if process_1 else root
@@ -105,8 +120,8 @@ def pipe(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("hang_up_first", [False, True], ids=["SIGTERM", "SIGHUP, SIGTERM"])
 @pytest.mark.parametrize("opened", [False, True], ids=["it is opened", "it is read"])
-def test_sigterm_while_the_configuration_is_read(tmp_path: Path, pipe: Path, opened: bool, hang_up_first: bool) -> None:
-    process = start(tmp_path, "--config", pipe.name)
+def test_sigterm_while_the_configuration_is_read(start: Start, pipe: Path, opened: bool, hang_up_first: bool) -> None:
+    process = start("--config", pipe.name)
     root = psutil.Process(process.process.pid)
     until(lambda: root.num_threads() > 1)
     time.sleep(0.1)
@@ -121,23 +136,35 @@ def test_sigterm_while_the_configuration_is_read(tmp_path: Path, pipe: Path, ope
         os.close(writer)
 
 
-def test_interrupt_while_the_configuration_is_read(tmp_path: Path, pipe: Path) -> None:
-    process = start(tmp_path, "--config", pipe.name)
+def test_interrupt_while_the_configuration_is_read(start: Start, pipe: Path) -> None:
+    process = start("--config", pipe.name)
     until(lambda: psutil.Process(process.process.pid).num_threads() > 1)
     time.sleep(0.1)
     process.process.send_signal(signal.SIGINT)
     assert 130 == ends(process)
 
 
-def test_sigterm_while_another_command_reads(tmp_path: Path, pipe: Path) -> None:
-    process = start(tmp_path, "check", "--config", pipe.name)
-    until(lambda: waits_for(process.process.pid, "wait_for_partner"))
-    process.process.send_signal(signal.SIGTERM)
-    assert 143 == ends(process)
+def test_sigterm_while_another_command_reads(start: Start, pipe: Path) -> None:
+    process = start("check", "--config", pipe.name)
+    with held_open(pipe):
+        time.sleep(0.1)
+        process.process.send_signal(signal.SIGTERM)
+        assert 143 == ends(process)
 
 
-def waits_for(pid: int, what: str) -> bool:
-    return what in Path(f"/proc/{pid}/wchan").read_text()
+@contextmanager
+def held_open(pipe: Path) -> Iterator[None]:
+    """Opened for a reader that has come, with nothing written."""
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            writer = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+            break
+        except OSError:  # there is no reader yet
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    yield
+    os.close(writer)
 
 
 def test_sigterm_while_the_configuration_is_looked_at(launch: Launch, tmp_path: Path, pipe: Path) -> None:
@@ -152,21 +179,21 @@ def test_sigterm_while_the_configuration_is_looked_at(launch: Launch, tmp_path: 
     assert 0 == ends(proxy)
 
 
-def test_sigterm_while_the_start_validates(tmp_path: Path) -> None:
+def test_sigterm_while_the_start_validates(start: Start, tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(STACKSPOT + "proxy: {validate_on_start: true}\n")
     with silent_server() as (address, came):
-        process = start(tmp_path, STACKSPOT_IDM_URL=f"http://{address}", STACKSPOT_API_URL=f"http://{address}")
+        process = start(STACKSPOT_IDM_URL=f"http://{address}", STACKSPOT_API_URL=f"http://{address}")
         assert came.wait(20)
         process.process.send_signal(signal.SIGTERM)
         assert 0 == ends(process)
     assert "Traceback" not in process.output
 
 
-def test_sigterm_while_redis_does_not_answer(tmp_path: Path) -> None:
+def test_sigterm_while_redis_does_not_answer(start: Start, tmp_path: Path) -> None:
     pytest.importorskip("redis")
     (tmp_path / "config.yaml").write_text(STACKSPOT)
     with silent_server() as (address, came):
-        process = start(tmp_path, REDIS_URL=f"redis://{address}/0")
+        process = start(REDIS_URL=f"redis://{address}/0")
         assert came.wait(20)
         process.process.send_signal(signal.SIGTERM)
         assert 0 == ends(process)
