@@ -118,7 +118,12 @@ REFUSALS: dict[str, tuple[dict[str, Any], int, str, bool]] = {
     "500": ({"refuse": "server_error"}, 502, "upstream_failed", True),
     "502 in plain text": ({"refuse": "bad_gateway"}, 502, "upstream_failed", True),
     "503": ({"refuse": "unavailable"}, 502, "upstream_failed", True),
-    "dropped before the status": ({"cut": {"how": "close", "headers": False}, "repeat": True}, 502, "upstream_disconnected", True),
+    "dropped before the status": (
+        {"cut": {"how": "close", "headers": False}, "repeat": True},
+        502,
+        "upstream_disconnected",
+        True,
+    ),
     "a redirect": ({"status": 302, "headers": {"location": "/elsewhere"}}, 502, "upstream_rejected", False),
     "an error before any text": ({"error": {"form": "type", "after": 0}}, 502, "upstream_stream_error", True),
 }
