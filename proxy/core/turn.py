@@ -338,8 +338,8 @@ class _Round:
         self._known_before = frozenset(known) if self._correction is not None else frozenset()
         in_doubt = isinstance(correction, CallInDoubt)
         self._outcome: Outcome = "rescued" if in_doubt else "repaired" if self._correction is not None else "parsed"
-        self._texts_wanted = self._correction is None or (in_doubt and not calls)
-        self._texts_before = self._correction is not None and rendered
+        self._texts_wanted = in_doubt and not calls
+        self._texts_before = rendered
         self._room = room
         self.read = 0
         """Calls that came in this round, those that went out before included."""
@@ -347,14 +347,22 @@ class _Round:
         self._pieces: list[str] = []
 
     def text(self, piece: str) -> None:
-        if not self._texts_wanted or self.over:
+        if self.over or (self._correction is not None and not (piece := self._after_correction(piece))):
             return
-        if self._texts_before:
-            self._texts_before = False
-            piece = "\n\n" + piece.lstrip()
         self.rendered = True
         self._rendering.text(piece)
-        self._spend(len(piece))
+        self._room -= len(piece)
+        if self._room < 0:
+            self._too_large()
+
+    def _after_correction(self, piece: str) -> str:
+        """What goes out of a text after a correction: a paragraph of its own, where the model was asked for words."""
+        if not self._texts_wanted:
+            return ""
+        if self._texts_before:
+            self._texts_before = False
+            return "\n\n" + piece.lstrip()
+        return piece
 
     def reasoning(self, piece: str) -> None:
         if not self.over:
@@ -448,6 +456,10 @@ class _Round:
 
     def _spend(self, characters: int) -> None:
         self._room -= characters
-        if self._room < 0 and not self.over:
+        if self._room < 0:
+            self._too_large()
+
+    def _too_large(self) -> None:
+        if not self.over:
             self.over = True
             self.error = UpstreamBroken("the answer is too large")

@@ -16,6 +16,7 @@ from proxy.core.tool_calls.scanner import LEAD_LIMIT
 from tests.support.answers import Notes, Told
 
 S, E = "FUNCTION_CALL_START", "FUNCTION_CALL_END"
+PLAIN = ToolPolicy()
 NAMES = ("go", "get_weather", "Look-Up")
 
 JSON = st.recursive(
@@ -46,9 +47,10 @@ STYLES: list[Callable[[str, str], str]] = [
 ]
 
 
-def read(pieces: Sequence[str]) -> Told:
+def read(pieces: Sequence[str], policy: ToolPolicy = PLAIN, *, parallel: bool = True) -> Told:
     notes = Notes()
-    markers = ToolCalls(notes, MarkerPair(S, E), [Tool(name) for name in NAMES], seed="s", policy=ToolPolicy())
+    tools = [Tool(name) for name in NAMES]
+    markers = ToolCalls(notes, MarkerPair(S, E), tools, seed="s", policy=policy, parallel=parallel)
     for piece in pieces:
         markers.text(piece)
     markers.finish(Finish("stop"))
@@ -81,14 +83,27 @@ def test_calls_come_out_equal(
     assert [(name, arguments) for name, arguments, _ in calls] == [(name, json.loads(text)) for _, name, text in told]
 
 
-@given(
-    st.lists(NEARLY | st.sampled_from([S, E, f"{S}\ngo\n", "arguments: ", "{", "}", '"', "go"]), max_size=14), PLACES
-)
-@example([" " * LEAD_LIMIT, S, "\ngo\n{}\n", E], [1, 255, 256])
-@example(["```json\n", "\n" * LEAD_LIMIT, S, "\ngo\n{}\n", E], [1, 8, 200])
-@example(["\n", "```", "\n" * (LEAD_LIMIT - 4), S, "\ngo\n{}\n", E], [1, 8, 200])
-def test_cuts_never_matter(parts: list[str], places: list[int]) -> None:
+PARTS = [
+    S, E, f"{S}\ngo\n", "arguments: ", "args:", "{", "}", '"', "go", "get_weather", "Look-", "name: ", "(", ")", "[", "]", ":", ".",
+    "`", "``", "```\n", "**", "__", "- ", "> ", "#", "<", ">", "\u200b", "\u00a0", "FUNCTION", "\\_CALL", "_START", " call ", "end",
+    "<think>", "</think>", "<think", "<tool_call>", '{"name": "go", "arguments": {}}', '{"name": ', "[TOOL_CALLS]", "Action: ", "?",
+    "null", "none", ";", " // x", "\r\n", "&#95;", "\uff26unction", "<function=", '"a": 1', "-Infinity", f"{S} go {{}} {E}", "Well. ",
+]  # fmt: skip
+POLICIES = [
+    ToolPolicy(),
+    ToolPolicy(keep_text=True, show_reasoning=True),
+    ToolPolicy(stream_arguments=True),
+    ToolPolicy(keep_text=True, stream_arguments=True, max_arguments=40),
+]
+
+
+@given(st.lists(NEARLY | st.sampled_from(PARTS), max_size=18), PLACES, st.sampled_from(POLICIES), st.booleans())
+@example([" " * LEAD_LIMIT, S, "\ngo\n{}\n", E], [1, 255, 256], ToolPolicy(), True)
+@example(["```json\n", "\n" * LEAD_LIMIT, S, "\ngo\n{}\n", E], [1, 8, 200], ToolPolicy(), True)
+@example(["\n", "```", "\n" * (LEAD_LIMIT - 4), S, "\ngo\n{}\n", E], [1, 8, 200], ToolPolicy(), True)
+def test_cuts_never_matter(parts: list[str], places: list[int], policy: ToolPolicy, flag: bool) -> None:
     """Whatever the text, true calls and wrecks among it: where it is cut changes nothing."""
     text = "".join(parts)
-    assert read([text]) == read(cut(text, places))
-    assert read([text]) == read(list(text))
+    whole = read([text], policy, parallel=flag)
+    assert whole == read(cut(text, places), policy, parallel=flag)
+    assert whole == read(list(text), policy, parallel=flag)

@@ -7,6 +7,8 @@ from proxy.core.call import Tool
 from proxy.core.tool_calls.filter import ToolCalls, ToolPolicy
 from proxy.core.tool_calls.head import HEADER_LIMIT
 from proxy.core.tool_calls.markers import MarkerPair
+from proxy.core.tool_calls.other_formats import OBJECT_LIMIT
+from proxy.core.tool_calls.scanner import LEAD_LIMIT
 from proxy.errors import ToolCallUnreadable, UpstreamTruncated
 from tests.support.answers import Notes, Told
 from tests.support.cuts import same_however_cut
@@ -260,3 +262,29 @@ def test_what_is_held_is_bounded(unit: str) -> None:
     for at in range(0, len(text), 7):
         markers.text(text[at : at + 7])
         assert len(markers._held) + markers._block.held <= 2 * HEADER_LIMIT
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "<tool_call> ",
+        "<",
+        "{",
+        '{"name": "',
+        "[",
+        "[TOOL_CALLS]",
+        "go(",
+        "```json\n",
+        "Action: ",
+        "<think",
+        "<think>",
+        "ac",
+    ],
+)
+def test_what_is_held_for_other_formats_is_bounded(unit: str) -> None:
+    text = unit * (30_000 // len(unit))
+    for prefix in ("", "x\n"):
+        markers = machine(Notes())
+        for at in range(0, len(text), 7):
+            markers.text(prefix + text[at : at + 7] if not at else text[at : at + 7])
+            assert len(markers._held) <= OBJECT_LIMIT + 2 * LEAD_LIMIT

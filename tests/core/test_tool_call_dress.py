@@ -91,6 +91,8 @@ MARKERS = {
     "a blank line behind it": f"{S}\n\n\n{BODY}\n\n{E}",
     "the call in a fence inside": f"{S}\n```\n{BODY}\n```\n{E}",
     "JSON in a fence inside": f'{S}\n```json\n{{"name": "go_to", "arguments": {W}}}\n```\n{E}',
+    "a fence on its line": f"```{S}\n{BODY}\n{E}\n```",
+    "fences on both lines": f"```{S}\n{BODY}\n```{E}",
     "the tag of another format round it": f"<tool_call>\n{S}\n{BODY}\n{E}\n</tool_call>",
     "the end marker dressed otherwise": f"{S}\n{BODY}\n**function call end**",
 }

@@ -16,9 +16,10 @@ from typing import NamedTuple
 
 import orjson
 
-from proxy.core.tool_calls.head import FENCE, FENCE_BEGUN, HEADER_LIMIT, Form, HeadReader, skip_dress
+from proxy.core.tool_calls.fences import FENCE, FENCE_BEGUN
+from proxy.core.tool_calls.head import HEADER_LIMIT, Form, HeadReader, skip_dress
 from proxy.core.tool_calls.json_lexer import JsonLexer, object_in_string
-from proxy.core.tool_calls.markers import Markers, fold
+from proxy.core.tool_calls.markers import MAY_BEGIN, Markers, fold, written_as
 from proxy.core.tool_calls.written_as_json import WrittenCall, calls_in
 
 DOUBT_LIMIT = 4096
@@ -194,6 +195,9 @@ class CallBlock:
 
     def _in_arguments(self) -> bool:
         """Feeds the lexer. An end marker outside a string ends the arguments, whether they are whole or not."""
+        if not self._at_end and MAY_BEGIN.search(self._held) is None:
+            self._feed(_before_dress(self._held, len(self._held)))
+            return (self._lexer.complete or bool(self._lexer.fault) or self._limit < 0) and self._after_lexer()
         folded = fold(self._held)
         marker, behind = self._grammar.markers.end.find(folded)
         place = marker if marker >= 0 else len(folded) if self._at_end else self._grammar.markers.end.hold_from(folded)
@@ -375,7 +379,10 @@ def as_object(text: str) -> dict[str, object] | None:
     return value if isinstance(value, dict) else None
 
 
+_MARKER_DRESS = written_as(" \t\r\n`*#>~_<[-")
+
+
 def _before_dress(folded: str, at: int) -> int:
     """Where the white space and markdown before a marker at ``at`` begins."""
     floor = max(at - MARKER_DRESS_LIMIT, 0)
-    return floor + len(folded[floor:at].rstrip(" \t\r\n`*#>~_<[-"))
+    return floor + len(folded[floor:at].rstrip(_MARKER_DRESS))

@@ -17,17 +17,31 @@ from proxy.core.answer import Answer, Finish
 from proxy.core.call import Tool, call_id
 from proxy.core.tool_calls.block import CallBlock, Grammar, Outcome
 from proxy.core.tool_calls.excerpt import Excerpt
-from proxy.core.tool_calls.head import FENCE, FENCE_BEGUN, HeadReader
+from proxy.core.tool_calls.fences import FENCE, FENCE_BEGUN
+from proxy.core.tool_calls.head import HeadReader
 from proxy.core.tool_calls.markers import BRACKETS, Marker, MarkerPair, Markers, fold
 from proxy.core.tool_calls.names import ToolNames
 from proxy.core.tool_calls.other_formats import OtherFormats
 from proxy.core.tool_calls.outbox import Outbox
 from proxy.core.tool_calls.platform_arguments import PlatformArguments
 from proxy.core.tool_calls.reasoning import Depth
-from proxy.core.tool_calls.scanner import INTEREST, LEAD, LEAD_LIMIT, Found, Kind, Place, Scanner
+from proxy.core.tool_calls.scanner import (
+    HELD_BACK,
+    INTEREST,
+    LEAD,
+    LEAD_LIMIT,
+    OPENING,
+    Found,
+    Kind,
+    Place,
+    Scanner,
+    plain_end,
+)
+from proxy.core.tool_calls.whole_answer import WholeAnswer
 from proxy.errors import CallInDoubt, ProxyError, ToolCallUnreadable
 
 STEP = 4096
+MARKER_DRESS = frozenset("`*_~\"'>]:.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +78,6 @@ class ToolCalls:
         "_in_fence",
         "_lead",
         "_made",
-        "_other_fence",
         "_outbox",
         "_over",
         "_pair",
@@ -75,6 +88,7 @@ class ToolCalls:
         "_scanner",
         "_seed",
         "_state",
+        "_whole",
         "_wreck_ended",
         "_wrecked",
     )
@@ -119,19 +133,22 @@ class ToolCalls:
         self._fenced = False  # the block is in a code fence
         self._wrecked: CallBlock | None = None  # the first block that could not be read
         self._wreck_ended = False  # by an end marker
-        self._other_fence = -1  # where the code fence begins that holds a call in another format
+        self._whole: WholeAnswer
 
     def text(self, piece: str) -> None:
-        if self._idle and piece and piece[-1] not in LEAD and INTEREST.search(piece) is None:
+        if self._idle and piece and piece[-1] not in HELD_BACK and INTEREST.search(piece) is None:
             self._outbox.text(piece)
             return
         if self._over:
             return
+        self._receive(piece)
+        self._idle = not self._held and self._blanks < 0 and self._state == self._in_text and not self._over
+
+    def _receive(self, piece: str) -> None:
         for at in range(0, len(piece), STEP):  # what is held is looked at again: so it has to stay short
             self._held += piece[at : at + STEP]
             while self._held and self._state():
                 pass
-        self._idle = not self._held and self._blanks < 0 and self._state == self._in_text and not self._over
 
     def call(self, id: str, name: str) -> None:
         raise TypeError("an answer whose calls come apart from its text needs no markers")
@@ -171,6 +188,12 @@ class ToolCalls:
     # The states. Each works on what is held and says whether it got on.
 
     def _in_text(self, *, at_end: bool = False) -> bool:
+        if not self._fresh and OPENING.search(self._held) is None:
+            end = plain_end(self._held)
+            if end:
+                text, self._held = self._held[:end], self._held[end:]
+                self._release(text)
+            return False
         place = Place(self._blanks, self._in_fence, self._fresh and not self._outbox.calls)
         found = self._scanner.scan(fold(self._held), place, at_end=at_end)
         if isinstance(found, int):
@@ -193,7 +216,8 @@ class ToolCalls:
             self._held = self._held[found.at :]
             self._state = self._in_other
         else:
-            self._other_fence = found.at if found.fenced else -1
+            fence = found.at if found.fenced else -1
+            self._whole = WholeAnswer(self._grammar.markers.start, fence, self._policy.max_arguments)
             self._state = self._in_other_whole
         return True
 
@@ -231,20 +255,22 @@ class ToolCalls:
 
     def _in_dress(self) -> bool:
         """After an end marker: its markdown, and the closing lines of code fences."""
-        held = self._held.lstrip() if self._fences else self._held
-        fence = FENCE.match(held)
-        if fence is not None and self._fences:
-            self._held = held[fence.end() :]
-            self._fences -= 1
-            return bool(self._fences) or self._go(self._in_text)
-        if self._fences and (not held or FENCE_BEGUN.match(held)):
-            self._held = held
-            return False
-        if fence is None and not FENCE_BEGUN.match(held):
-            held = held.lstrip("`*_~\"'>]:.")
-            if not held:
-                self._held = ""
+        held = self._held
+        while True:
+            if self._fences:
+                held = held.lstrip()
+            if fence := FENCE.match(held):
+                if not self._fences:
+                    break
+                self._fences -= 1
+                held = held[fence.end() :]
+            elif not held or FENCE_BEGUN.match(held):
+                self._held = held
                 return False
+            elif held[0] in MARKER_DRESS:
+                held = held[1:]
+            else:
+                break
         self._held = held
         return self._go(self._in_text)
 
@@ -265,20 +291,16 @@ class ToolCalls:
         return False
 
     def _in_other_whole(self) -> bool:
-        """A call in another format, as long as the answer holds nothing else."""
-        if len(self._held) > self._policy.max_arguments:
-            self._state = self._in_other
-            return True
-        if self._other_fence < 0:
-            return False
-        opened = self._held.index("\n", self._other_fence)
-        closing = self._held.find("\n```", opened)
-        if closing < 0 or not self._held[closing + 4 :].strip("` \t\r\n"):
-            return False
-        self._release(self._held)
-        self._held = ""
-        self._state = self._in_text
+        text, self._held = self._held, ""
+        if not self._whole.add(text):
+            self._read_again()
         return False
+
+    def _read_again(self) -> None:
+        """The answer is more than a call in another format, or less: it is read as any other."""
+        self._fresh = False
+        self._state = self._in_text
+        self._receive(self._whole.text)
 
     # What they do.
 
@@ -289,11 +311,12 @@ class ToolCalls:
     def _release(self, text: str) -> None:
         if not text:
             return
-        line = text.rpartition("\n")
-        before = 0 if line[1] else self._blanks
-        self._blanks = before + len(line[2]) if before >= 0 and not line[2].strip(" \t\r>") else -1
-        if self._blanks > LEAD_LIMIT:
-            self._blanks = -1
+        if self._blanks >= 0 or "\n" in text:
+            line = text.rpartition("\n")
+            before = 0 if line[1] else self._blanks
+            self._blanks = before + len(line[2]) if before >= 0 and not line[2].strip(" \t\r>") else -1
+            if self._blanks > LEAD_LIMIT:
+                self._blanks = -1
         if self._fresh and self._reasoned:
             text = text.lstrip()
         if text:
@@ -393,6 +416,8 @@ class ToolCalls:
             elif self._state == self._in_dress:
                 if not self._held or not self._in_dress():
                     break
+            elif self._state == self._in_other_whole and not self._whole.is_a_call:
+                self._read_again()
             else:
                 return self._flush_other() or cut_off
         return cut_off
@@ -403,11 +428,6 @@ class ToolCalls:
         elif self._state == self._in_reasoning and self._policy.show_reasoning and self._held:
             self._outbox.reasoning(self._held)
         elif self._state == self._in_other_whole:
-            written = fold(self._held).rstrip("`;. \t\r\n")
-            if self._other_fence >= 0 or written.endswith((")", "]", "}")):
-                self._go(self._in_other)
-                self._in_other()
-            else:
-                self._release(self._held)
-                self._state = self._in_text
+            self._excerpt.add(self._whole.text)
+            self._state = self._in_other
         return self._state == self._in_other

@@ -4,14 +4,13 @@ import re
 from enum import Enum, auto
 from typing import NamedTuple
 
-from proxy.core.tool_calls.markers import INVISIBLE, Markers, fold
+from proxy.core.tool_calls.fences import FENCE, FENCE_BEGUN
+from proxy.core.tool_calls.markers import INVISIBLE, LONGEST, Markers, fold
 from proxy.core.tool_calls.names import ToolNames
 
 HEADER_LIMIT = 512
 """Characters from the start marker to the arguments."""
 
-FENCE = re.compile(r"`{3,16}[ \t]{0,16}[\w+.-]{0,32}[ \t\r]{0,16}\n")
-FENCE_BEGUN = re.compile(r"(?:`{1,2}|`{3,16}[ \t]{0,16}[\w+.-]{0,32}[ \t\r]{0,16})\Z")
 
 _DRESS = rf" \t\r\n`*#>~:.=|\"'\]){INVISIBLE}-"
 _BEFORE_NAME = re.compile(rf"(?:[{_DRESS}]|&(?:gt|lt|quot|nbsp);|_{{1,3}}(?=\s))*")
@@ -107,16 +106,17 @@ class HeadReader:
         token = _NAME.match(text, at)
         if token is None:
             return MORE if at == len(folded) else PROSE
-        ended = token.end() < len(text)
-        name = self.names.meant(token[0])
+        behind = self._markers.first(folded[: token.end() + LONGEST], at, token.end())  # a marker glued to the name
+        ended = behind < len(text)
+        name = self.names.meant(text[at:behind])
         if not ended:
-            if at_end and (name.known or self.names.begins_one(token[0])):
-                return Head(Form.UNREADABLE, token.end(), name.name, fault="the text ends inside the call")
+            if at_end and (name.known or self.names.begins_one(text[at:behind])):
+                return Head(Form.UNREADABLE, behind, name.name, fault="the text ends inside the call")
             return MORE
         own_line = "\n" in text[:at]
-        if not (name.known or (own_line and token.end() - at <= 128)):
+        if not (name.known or (own_line and behind - at <= 128)):
             return PROSE
-        after = _AFTER_NAME.match(folded, token.end()).end()  # type: ignore[union-attr]
+        after = _AFTER_NAME.match(folded, behind).end()  # type: ignore[union-attr]
         if name.known and folded.startswith("(", after):
             return self._in_brackets(folded, after + 1, name.name, fences, at_end=at_end)
         return self._behind_name(folded, after, name.name, fences, known=name.known, at_end=at_end)

@@ -5,7 +5,6 @@ underscore. Matching works on folded text, which has the same length as the text
 """
 
 import re
-import sys
 from typing import NamedTuple
 
 START = "FUNCTION_CALL_START"
@@ -19,11 +18,7 @@ _BREAKS = "\t\n\r"
 _FOLDED = {
     **{code: code + 32 for code in range(ord("A"), ord("Z") + 1)},
     **{code: ord(chr(code - 0xFEE0).lower()) for code in range(0xFF01, 0xFF5F)},
-    **{
-        code: ord(" ")
-        for code in range(sys.maxunicode + 1)
-        if code < 0x3001 and chr(code).isspace() and chr(code) not in _BREAKS
-    },
+    **{code: ord(" ") for code in range(0x3001) if chr(code).isspace() and chr(code) not in _BREAKS},
     **dict.fromkeys(map(ord, _INVISIBLES), ord(INVISIBLE)),
     **dict.fromkeys(map(ord, _DASHES), ord("-")),
 }
@@ -35,6 +30,11 @@ _ENTITY_BEGUN = r"&[#a-z0-9]{0,6}\Z"
 def fold(text: str) -> str:
     """``text`` in lower case, without full-width letters, kinds of white space, dashes and invisible characters."""
     return text.translate(_FOLDED)
+
+
+def written_as(chars: str) -> str:
+    """``chars``, and every character that is folded to one of them."""
+    return chars + "".join(chr(code) for code, to in _FOLDED.items() if chr(to) in chars)
 
 
 class MarkerPair(NamedTuple):
@@ -102,6 +102,11 @@ class Markers(NamedTuple):
         at += folded.startswith(BRACKETS, at)
         return self.end.end_at(folded, at) >= 0 or self.start.end_at(folded, at) >= 0
 
+    def first(self, folded: str, at: int, end: int) -> int:
+        """Where the first marker begins between ``at`` and ``end``; ``end`` if there is none."""
+        found = (marker.find(folded, at)[0] for marker in self)
+        return min((place for place in found if at < place < end), default=end)
+
     def may_begin_at(self, folded: str, at: int) -> bool:
         """The text ends inside what may be a marker that begins at ``at``."""
         at += folded.startswith(BRACKETS, at)
@@ -129,5 +134,7 @@ def _begun(marker: str) -> str:
 
 _FULL = {marker: re.compile(_full(marker)) for marker in (START, END)}
 _BEGUN = {marker: re.compile(_begun(marker)) for marker in (START, END)}
+MAY_BEGIN = re.compile(rf"[{written_as('f')}](?=[{written_as('u' + INVISIBLE)}]|\Z)")
+"""What any text that is not folded has to contain for a marker to begin in it."""
 LONGEST = 192
 """Characters of a marker that are looked at, invisible ones included."""

@@ -26,7 +26,7 @@ class Opened(NamedTuple):
     bare: bool = False
 
 
-NAME_LIMIT = 512
+NAME_LIMIT = 256
 """Characters from an opener to the name of a tool."""
 OBJECT_LIMIT = 2048
 """The same, where the call is a JSON object: its arguments may come first."""
@@ -41,6 +41,7 @@ _LIST_OF_OBJECTS = re.compile(r"\[\s{0,64}\{")
 _LIST_BEGUN = re.compile(r"\[\s{0,64}\Z")
 _IDENTIFIER = re.compile(r"\b(?:id|call_id|tool_call_id|index)\s*=\s*[\"'][^\"'\n]{0,64}[\"']")
 _TOKEN = re.compile(r"\{|[^\W_][\w.:/-]*")
+_MODULES = ("functions", "default_api", "tools")
 _DOTS = re.compile(r"[.:/]")
 _PIECES = re.compile(r"[._:/-]+")
 _STRUCTURE = re.compile(
@@ -78,11 +79,11 @@ _AFTER_NAME_BEGUN = re.compile(r"[`*\"']{0,4}\s{0,64}(?:\*\*)?[a-z]{0,10}[*\s]{0
 class OtherFormats:
     """Knows the names of the tools that are offered."""
 
-    __slots__ = ("_longest", "_names")
+    __slots__ = ("_called", "_names")
 
     def __init__(self, names: Iterable[str]) -> None:
         self._names = frozenset(map(fold, names))
-        self._longest = max(map(len, self._names), default=0) + 16
+        self._called = self._names | {f"{module}.{name}" for module in _MODULES for name in self._names}
 
     def opener(self, folded: str, at: int, *, line_start: bool) -> Opened | Verdict:
         """The opener that begins at ``at``, if one does."""
@@ -128,7 +129,7 @@ class OtherFormats:
             return Verdict.MORE if more and not at_end else Verdict.NO
         if name.end() == len(folded) and not at_end:
             return Verdict.MORE if self._may_become_a_tool(name[0]) else Verdict.NO
-        if not self.is_tool(name[0]):
+        if name[0].rstrip(":") not in self._called:
             return Verdict.NO
         if (after := _AFTER_NAME.match(folded, name.end())) is not None:
             return Verdict.WHOLE if after[1] else Verdict.YES
@@ -141,8 +142,7 @@ class OtherFormats:
         return any(name[at:] in self._names or _DOTS.split(name[at:], 1)[0] in self._names for at in ends)
 
     def _may_become_a_tool(self, token: str) -> bool:
-        last = _DOTS.split(token)[-1]
-        return any(name.startswith((token, last)) for name in self._names)
+        return any(name.startswith(token.rstrip(":")) for name in self._called)
 
     def _tag(self, folded: str, at: int, *, line_start: bool) -> Opened | Verdict:
         if _TAG_BEGUN.match(folded, at):
@@ -162,11 +162,10 @@ class OtherFormats:
         if not _CALL_KEY.fullmatch(first[1]) and first[1] not in self._names:
             return Verdict.NO
         names = _NAMED.findall(window)
-        if any(map(self.is_tool, names)):
-            if not bare or _ARGUMENTS.search(window):
-                return Verdict.YES
-        elif names and first[1] in _NAME_FIRST:
+        if names and first[1] in _NAME_FIRST and not self.is_tool(names[0]):
             return Verdict.NO
+        if any(map(self.is_tool, names)) and (not bare or _ARGUMENTS.search(window)):
+            return Verdict.YES
         return Verdict.NO if at_end or len(window) == OBJECT_LIMIT else Verdict.MORE
 
 

@@ -47,16 +47,19 @@ class Outbox:
             self._later = []
 
     def text(self, piece: str) -> None:
-        if self._later is not None:
+        if self._later is not None or self.asked_about:
             return
-        if self._queue is not None and any(mark in piece for mark in _QUESTION):
-            self.asked_about = True
-        if self.calls and not self._keep_text:
-            return
-        if self._queue is None:
+        if self._queue is not None:
+            waits, piece = piece[: self._budget], piece[self._budget :]
+            self._budget -= len(waits)
+            self.asked_about = any(mark in waits for mark in _QUESTION)
+            if waits and self._keep_text:
+                self._queue.append(waits)
+            if not piece or self.asked_about:
+                return
+            self._send_queue()
+        if self._keep_text or not self.calls:
             self._sink.text(piece)
-        else:
-            self._wait(self._queue, piece, len(piece))
 
     def reasoning(self, piece: str) -> None:
         self._sink.reasoning(piece)
@@ -65,12 +68,15 @@ class Outbox:
         if not self._parallel and (self.calls or self._later is not None):
             return
         self.calls += 1
-        if self.is_open:
-            self._give(LaterCall(id, name, arguments))
-        else:
-            waiting = self._queue if self._later is None else self._later
-            assert waiting is not None
-            self._wait(waiting, LaterCall(id, name, arguments), len(arguments))
+        call = LaterCall(id, name, arguments)
+        fits = len(arguments) <= self._budget
+        if self._later is None and self._queue is not None and not fits:
+            self._send_queue()
+        if self._later is None and self._queue is None:
+            self._give(call)
+        elif fits:
+            self._budget -= len(arguments)
+            (self._queue if self._later is None else self._later).append(call)  # type: ignore[union-attr]
 
     def open_call(self, id: str, name: str) -> None:
         self.calls += 1
@@ -104,12 +110,8 @@ class Outbox:
         blocks = [f"{start}\n{call.name}\narguments: {call.arguments}\n{end}" for call in calls]
         return "\n".join(blocks)[:WRITTEN_LIMIT]
 
-    def _wait(self, waiting: list[str | LaterCall] | list[LaterCall], item: str | LaterCall, size: int) -> None:
-        self._budget -= size
-        if self._budget >= 0:
-            waiting.append(item)  # type: ignore[arg-type]  # text never waits for a repair
-
     def _send_queue(self) -> None:
+        """Sends what waits for a question: none comes, or it waits too long."""
         queue, self._queue = self._queue, None
         for item in queue or ():
             if isinstance(item, str):

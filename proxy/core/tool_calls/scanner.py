@@ -5,23 +5,28 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 from proxy.core.tool_calls import reasoning
-from proxy.core.tool_calls.markers import INVISIBLE, Marker
+from proxy.core.tool_calls.fences import FENCE, FENCE_BEGUN
+from proxy.core.tool_calls.markers import INVISIBLE, MAY_BEGIN, Marker, written_as
 from proxy.core.tool_calls.other_formats import Opened, OtherFormats, Verdict
 
 LEAD_LIMIT = 256
 """How many characters before a marker, white space and markdown, belong to it at most."""
 LEAD = f' \t\r\n`*_#>~-"{INVISIBLE}'
+HELD_BACK = written_as(LEAD)
+"""The characters of ``LEAD``, and those that are folded to one."""
 
-_FENCE = re.compile(r"`{3,16}[ \t]{0,16}([\w+.-]{0,32})[ \t\r]{0,16}\n")
-_FENCE_BEGUN = re.compile(r"(?:`{1,2}|`{3,16}[ \t]{0,16}[\w+.-]{0,32}[ \t\r]{0,16})\Z")
 _CANDIDATE = re.compile(rf"f(?=[u{INVISIBLE}]|\Z)|[<\[{{`]|^[ \t>]*a(?=c|\Z)", re.MULTILINE)
 _FENCED_CANDIDATE = re.compile(rf"f(?=[u{INVISIBLE}]|\Z)|`")
 _RUN = re.compile(r"`+")
 
-INTEREST = re.compile(
-    r"[<\[`\n\r\uff1c\uff3b\uff40]|[fF\uff26\uff46](?=[uU\uff35\uff55\u00ad\u061c\u180e\u200b-\u200f\u2060-\u2064\ufeff]|\Z)"
-)
+# The same for text that is not folded, without regard to where on its line a character is.
+_BRACKETS = "".join(re.escape(char) for char in written_as("<[`"))
+INTEREST = re.compile(rf"[\n\r{_BRACKETS}]|{MAY_BEGIN.pattern}")
 """What a piece of text in the middle of a line has to contain to be looked at more closely."""
+OPENING = re.compile(
+    rf"[{_BRACKETS}{written_as('{')}]|{MAY_BEGIN.pattern}|[{written_as('a')}](?=[{written_as('c')}]|\Z)"
+)
+"""What any text but the first of an answer has to contain for the same."""
 
 
 class Kind(Enum):
@@ -100,8 +105,11 @@ class Scanner:
         if at and folded[at - 1] == "`":
             return Verdict.NO  # named in prose, as code
         if char in "<[":
-            if (dressed := self._marker_behind(folded, at, at + 1, place)) is not None:
-                return dressed
+            if (end := self._start.end_at(folded, at + 1)) >= 0:
+                line_start = place.line_start(folded, at)
+                return Found(Kind.MARKER, lead(folded, at), at + 1, end, own_line=line_start)
+            if self._start.begins_at(folded, at + 1):
+                return Verdict.MORE
             tag = reasoning.opening(folded, at)
             if isinstance(tag, int):
                 return Found(Kind.REASONING, at, at, tag)
@@ -118,11 +126,12 @@ class Scanner:
         return Found(Kind.OTHER, lead(folded, at), at, opened.end) if verdict is Verdict.YES else verdict
 
     def _marker_behind(self, folded: str, at: int, opened: int, place: Place) -> Found | Verdict | None:
-        """A marker after a bracket or the opener of another format, which is then its dress."""
+        """A marker after the opener of another format, which is then its dress."""
         body = _skip_lead(folded, opened)
         if (end := self._start.end_at(folded, body)) >= 0:
             return Found(Kind.MARKER, lead(folded, at), body, end, own_line=place.line_start(folded, at))
-        return Verdict.MORE if self._start.begins_at(folded, body) else None
+        waits = self._start.begins_at(folded, body) or body == len(folded) <= opened + LEAD_LIMIT
+        return Verdict.MORE if waits else None
 
     def _marker(self, folded: str, at: int, place: Place) -> Found | Verdict:
         end = self._start.end_at(folded, at)
@@ -131,9 +140,11 @@ class Scanner:
         return Verdict.MORE if self._start.begins_at(folded, at) else Verdict.NO
 
     def _fence(self, folded: str, at: int, place: Place, *, at_end: bool) -> Found | Verdict:
-        fence = _FENCE.match(folded, at)
+        fence = FENCE.match(folded, at)
+        if fence is None and not place.in_fence and (on_line := self._marker_on_fence(folded, at)) is not None:
+            return on_line
         if fence is None:
-            return Verdict.MORE if _FENCE_BEGUN.match(folded, at) else Verdict.NO
+            return Verdict.MORE if FENCE_BEGUN.match(folded, at) else Verdict.NO
         if place.in_fence:
             return Verdict.NO if fence[1] else Found(Kind.FENCE, at, at, fence.end() - 1)
         body = _skip_lead(folded, fence.end())
@@ -146,6 +157,16 @@ class Scanner:
             if verdict is Verdict.MORE or isinstance(verdict, Found):
                 return verdict
         return Found(Kind.FENCE, at, at, fence.end() - 1)
+
+    def _marker_on_fence(self, folded: str, at: int) -> Found | Verdict | None:
+        """A start marker in the place of a code fence's language."""
+        run = _RUN.match(folded, at)
+        body = run.end() if run else at
+        if body - at < 3:
+            return None
+        if (end := self._start.end_at(folded, body)) >= 0:
+            return Found(Kind.MARKER, lead(folded, at), body, end, fenced=True, own_line=True)
+        return Verdict.MORE if self._start.begins_at(folded, body) else None
 
     def _fenced_other(
         self, folded: str, at: int, body: int, language: str, place: Place, *, at_end: bool
@@ -179,6 +200,12 @@ class Scanner:
         if verdict is Verdict.WHOLE:
             return Found(Kind.OTHER_WHOLE, 0, at, at)
         return lead(folded, at) if verdict is Verdict.MORE else None
+
+
+def plain_end(text: str) -> int:
+    """The same as ``lead`` at the end of a text that is not folded."""
+    floor = max(len(text) - LEAD_LIMIT, 0)
+    return floor + len(text[floor:].rstrip(HELD_BACK))
 
 
 def _skip_lead(folded: str, at: int) -> int:
